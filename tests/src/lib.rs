@@ -1,0 +1,1 @@
+//! Placeholder-free root; modules are declared as they are written.
