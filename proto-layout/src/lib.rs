@@ -1,3 +1,5 @@
 //! See README.md.
 
 pub mod naming;
+
+pub mod bucket;
