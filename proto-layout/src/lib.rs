@@ -3,3 +3,5 @@
 pub mod naming;
 
 pub mod bucket;
+
+pub mod directory;
