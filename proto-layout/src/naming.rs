@@ -19,6 +19,7 @@
 mod error;
 mod file_name;
 mod kind;
+pub mod lint;
 
 pub use error::{NameError, NameField};
 pub use file_name::{FILE_NAME_LENGTH_MAX_BYTES, FileName, SegmentName};
@@ -201,7 +202,7 @@ pub fn label_value(value: &str, limit_bytes: usize) -> Result<(), NameError> {
 
 /// Checks a help text.
 ///
-/// It may be empty, although Prometheus advises against it.
+/// It may be empty; [`lint::lint`] says that it should not be.
 ///
 /// # Errors
 ///

@@ -92,7 +92,11 @@ pub(super) const LOOKUP_LENGTH: usize = 4 << SCHEMA_MAX;
 /// The cells of schema s are at 2^(s + 1) .. 2^(s + 2), so that the top s + 2 bits of the
 /// significand, implicit one included, are the position of the entry. Each schema so touches
 /// its own entries only: schema 2 one cache line, schema 5 eight.
-pub(super) static LOOKUP: [u64; LOOKUP_LENGTH] = lookup();
+pub(super) static LOOKUP: Lookup = Lookup(lookup());
+
+/// Aligned, so that the entries of a schema start on a cache line (schema 2 and up).
+#[repr(align(64))]
+pub(super) struct Lookup(pub(super) [u64; LOOKUP_LENGTH]);
 
 const fn lookup() -> [u64; LOOKUP_LENGTH] {
     let mut table = [0; LOOKUP_LENGTH];

@@ -22,7 +22,7 @@ impl Big {
                 product[i + j] = (sum & 0xffff_ffff) as u32;
                 carry = sum >> 32;
             }
-            product[i + self.0.len()] = carry as u32;
+            product[i + self.0.len()] = u32::try_from(carry).unwrap();
         }
         Self(product)
     }
