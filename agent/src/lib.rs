@@ -3,6 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod log;
+
 pub mod snapshot;
 
 pub mod expose;
