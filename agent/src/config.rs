@@ -56,9 +56,9 @@ pub struct AgentArguments {
     #[arg(long = "dir", value_name = "PATH")]
     pub directory: Option<OsString>,
 
-    /// Address to serve on, as 10.0.0.1:19310, [::1]:19310 or :19310 for all interfaces; may be
-    /// repeated, up to 16 times; separated by commas in the environment
-    /// [env: RINGMETER_WEB_LISTEN_ADDRESS] [default: :19310]
+    /// IP address and port to serve on, or only :PORT for all interfaces; may be repeated, up to
+    /// 16 times; separated by commas in the environment [env: RINGMETER_WEB_LISTEN_ADDRESS]
+    /// [default: :19310]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub web_listen_address: Vec<String>,
 

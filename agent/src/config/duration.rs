@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::Reason;
 
-/// Units from large to small, in milliseconds. `ms` stands before `m` and `s` are tried, because
-/// the longest unit that fits is meant.
+/// Units in milliseconds, in the order in which they may follow each other.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads a duration: whole numbers with units, each unit at most once, larger ones first; a bare
