@@ -9,3 +9,4 @@ pub mod log;
 pub mod snapshot;
 
 pub mod expose;
+pub mod web;

@@ -1,8 +1,8 @@
 //! The agent's log: one line per event on standard error, as logfmt or JSON.
 //!
 //! ```text
-//! time=2026-11-22T11:51:00.123456Z level=INFO source=ringmeter_agent::web msg="listening" address=[::]:19310
-//! {"time":"2026-11-22T11:51:00.123456Z","level":"INFO","source":"…","msg":"listening","address":"[::]:19310"}
+//! time=2026-11-22T11:51:00.123456Z level=INFO source=ringmeter_agent::web msg=listening port=1
+//! {"time":"2026-11-22T11:51:00.123456Z","level":"INFO","source":"…","msg":"listening","port":1}
 //! ```
 //!
 //! Values can come from producers (file names, definitions), so control characters are escaped
