@@ -44,11 +44,16 @@ impl Inner {
         match opened {
             Ok(segment) => Some(segment),
             Err(error) => {
-                if let Ok(mut reason) = self.reason.try_lock() {
-                    *reason = Some(error);
-                }
+                self.keep_reason(error);
                 None
             }
+        }
+    }
+
+    /// Remembers what failed, for whoever asks how things stand.
+    pub(crate) fn keep_reason(&self, error: OpenError) {
+        if let Ok(mut reason) = self.reason.try_lock() {
+            *reason = Some(error);
         }
     }
 

@@ -179,7 +179,9 @@ impl Inner {
         }
         if let Some(segment) = self.segment() {
             // What fails here is tried again by `catch_up`.
-            let _ = self.fill(segment);
+            if let Err(error) = self.fill(segment) {
+                self.keep_reason(error);
+            }
         }
         Ok(())
     }

@@ -12,3 +12,7 @@ pub mod process;
 pub mod agent;
 
 pub mod worker;
+
+pub mod http_service;
+
+pub mod prometheus;
