@@ -63,7 +63,8 @@ fn quantiles_are_within_their_stated_error_and_sums_are_exact() {
     const COUNT: u32 = 100_000;
     let directory = Directory::new();
     let agent = Agent::start(directory.path());
-    let arguments = format!("observe --times {COUNT} --threads 4");
+    // Lanes that hold everything: what spills is estimated from coarser buckets.
+    let arguments = format!("observe --times {COUNT} --threads 4 --lane-capacity 65536");
     let mut worker = Worker::start(directory.path(), &arguments);
     worker.wait_until_done();
     let scrape = agent.scrape();
@@ -76,15 +77,15 @@ fn quantiles_are_within_their_stated_error_and_sums_are_exact() {
         let series = format!("worker_values_bucket{{le=\"{bound}\"}}");
         assert_eq!(scrape.get(&series), Some(count), "{series}");
     }
-    let spilled = scrape.sum("ringmeter_records_spilled_total");
+    assert_eq!(scrape.sum("ringmeter_records_spilled_total"), 0.0);
     assert_eq!(scrape.value("worker_level"), f64::from(COUNT) + 0.5);
     for quantile in [0.0, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0] {
         let series = format!("worker_summary{{quantile=\"{}\"}}", canonical(quantile));
         let estimate = scrape.get(&series).unwrap_or_else(|| panic!("{series}"));
         let exact = exact_quantile(quantile, COUNT);
         let error = (estimate - exact).abs() / exact;
-        println!("{series}: {estimate}, exact {exact}, error {error:.5}, spilled {spilled}");
-        assert!(spilled > 0.0 || error <= 0.011, "{series}: {estimate} for {exact}");
+        println!("{series}: {estimate}, exact {exact}, error {error:.5}");
+        assert!(error <= 0.011, "{series}: {estimate} for {exact}");
     }
 }
 
