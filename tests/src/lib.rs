@@ -7,6 +7,8 @@ pub mod directory;
 
 pub mod exposition;
 
+pub mod random;
+
 pub mod process;
 
 pub mod agent;
