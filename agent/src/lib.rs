@@ -6,7 +6,20 @@
 pub mod config;
 pub mod log;
 
+pub mod budget;
+pub mod limits;
+pub mod reject;
+pub mod sum;
+
 pub mod snapshot;
+
+pub mod distribution;
+pub mod series;
+
+pub mod partition;
+
+pub mod aggregate;
+pub mod view;
 
 pub mod expose;
 pub mod web;
