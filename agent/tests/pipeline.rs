@@ -1,0 +1,14 @@
+//! From segment files to exposition, without an app: segments are written by hand.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "pipeline/stage.rs"]
+mod stage;
+#[path = "pipeline/writer.rs"]
+mod writer;
+
+#[path = "pipeline/hostile.rs"]
+mod hostile;
+#[path = "pipeline/life.rs"]
+mod life;
+#[path = "pipeline/merge.rs"]
+mod merge;
