@@ -17,6 +17,8 @@ const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// After an event, a listing waits this many times as long as the last one took, so that a flood
 /// of files costs a tenth of the time at most.
 const LISTING_PAUSE_FACTOR: u64 = 9;
+/// A listing this short is made for every scrape that has reason to.
+const LISTING_SHORT_NS: u64 = 5_000_000;
 /// Batches of events discarded at once; what is left wakes the agent again.
 const EVENT_BATCHES_MAX: u32 = 16;
 
@@ -77,13 +79,17 @@ impl Watcher {
         }
     }
 
-    /// When the next listing is due.
-    pub fn due_ns(&self) -> u64 {
+    /// When the next listing is due. Before a scrape it is as well if nothing would have told of
+    /// a change, because the directory is not there yet or cannot be watched.
+    pub fn due_ns(&self, is_scrape: bool) -> u64 {
         let Some(listed_ns) = self.listed_ns else { return 0 };
-        let pause = if self.is_stirred {
-            self.took_ns.saturating_mul(LISTING_PAUSE_FACTOR).min(LISTING_INTERVAL_NS)
-        } else {
-            LISTING_INTERVAL_NS
+        let is_wanted = self.is_stirred || (is_scrape && self.watched.is_none());
+        let pause = match (is_wanted, is_scrape && self.took_ns <= LISTING_SHORT_NS) {
+            (false, _) => LISTING_INTERVAL_NS,
+            (true, true) => 0,
+            (true, false) => {
+                self.took_ns.saturating_mul(LISTING_PAUSE_FACTOR).min(LISTING_INTERVAL_NS)
+            }
         };
         listed_ns.saturating_add(pause)
     }

@@ -43,3 +43,5 @@ pub mod pipeline;
 
 pub mod expose;
 pub mod web;
+
+pub mod run;

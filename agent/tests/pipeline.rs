@@ -1,6 +1,8 @@
 //! From segment files to exposition, without an app: segments are written by hand.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "pipeline/scratch.rs"]
+mod scratch;
 #[path = "pipeline/stage.rs"]
 mod stage;
 #[path = "pipeline/writer.rs"]

@@ -11,7 +11,8 @@ use ringmeter_layout::definition::{FamilyDefinition, SeriesDefinition};
 use ringmeter_layout::naming::Kind;
 use ringmeter_layout::record::{Operation, pack};
 
-use crate::stage::{Scratch, Stage, find};
+use crate::scratch::Scratch;
+use crate::stage::{Stage, find};
 use crate::writer::{
     CAPACITY_RECORDS, LIVE_CHUNKS, LIVE_DEFINITIONS, LIVE_LANES, LIVE_SHARED_SPILL, Writer, family,
 };

@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt;
 
 use ringmeter_layout::naming::Kind;
 
-use crate::stage::{Scratch, Stage, find};
+use crate::scratch::Scratch;
+use crate::stage::{Stage, find};
 use crate::writer::{CAPACITY_RECORDS, LIVE_NAN, Writer, family};
 
 struct App {

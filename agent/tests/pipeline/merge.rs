@@ -4,7 +4,8 @@ use ringmeter_agent::limits::Limits;
 use ringmeter_agent::metrics::OWN_METRICS;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
-use crate::stage::{Scratch, Stage, find};
+use crate::scratch::Scratch;
+use crate::stage::{Stage, find};
 use crate::writer::{Writer, family};
 
 #[test]
