@@ -335,7 +335,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// Segments in the directory beyond which a new process counts privately; 256 by default.
+    /// Segments in the directory beyond which a new process counts privately; 1024 by default,
+    /// which is also how many an agent attaches.
     #[must_use]
     pub const fn segments_max(mut self, segments: u32) -> Self {
         self.settings.segments_max = segments;
