@@ -69,6 +69,8 @@ pub mod buckets;
 
 mod options;
 
+mod producer;
+
 mod timer;
 
 mod registered;
@@ -77,7 +79,7 @@ mod metrics;
 
 mod family;
 
-mod producer;
+mod registration;
 
 mod lane_handle;
 
