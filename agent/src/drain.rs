@@ -204,17 +204,25 @@ impl Segment {
             };
             return self.definitions.read(&mut around, context);
         }
-        for index in 0..self.lanes.len() {
-            self.drain_lane(index, context)?;
+        let mut left = context.limits.records_per_step;
+        let count = self.lanes.len();
+        for _ in 0..count {
+            left = left.saturating_sub(self.drain_lane(self.next_lane % count, context)?);
+            self.next_lane = (self.next_lane + 1) % count;
+            if left == 0 {
+                break;
+            }
         }
         self.acknowledge();
         Ok(())
     }
 
-    fn drain_lane(&mut self, index: usize, context: &mut Context<'_>) -> Result<(), Refusal> {
+    /// Reads a share of one lane; returns how many records that was.
+    fn drain_lane(&mut self, index: usize, context: &mut Context<'_>) -> Result<u64, Refusal> {
         let capacity = self.capacity();
-        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
-        let mut left = lane.backlog().min(context.limits.records_per_round);
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(0) };
+        let share = lane.backlog().min(context.limits.records_per_round);
+        let mut left = share;
         while left > 0 {
             let slot = capacity.slot(lane.position);
             let count =
@@ -230,7 +238,7 @@ impl Segment {
             lane.position = lane.position.wrapping_add(count);
             left -= count;
         }
-        Ok(())
+        Ok(share)
     }
 
     /// Reads cells and gauges where that is due. `is_scrape` makes them due.
@@ -241,7 +249,8 @@ impl Segment {
         let schema = self.geometry.spill_schema;
         let is_last = self.phase == Phase::Dying;
         let waited = context.now_ns.saturating_sub(self.cells.taken_ns);
-        let is_time = waited >= context.limits.spill_interval_ns || is_scrape;
+        let interval_ns = self.cells.interval_ns(context.limits.spill_interval_ns);
+        let is_time = waited >= interval_ns || is_scrape;
         let is_first = self.complete_ns == 0;
         if is_first && self.before != Before::Nothing {
             self.cells.take(&*self.source, schema, Take::Baseline, context)?;
@@ -269,3 +278,6 @@ fn read_live(source: &dyn Source) -> Result<RawLive, Refusal> {
     let [live] = live;
     Ok(live)
 }
+
+#[cfg(test)]
+mod tests;
