@@ -195,9 +195,8 @@ pub const fn readable(capacity: Capacity, position: u64, tail: u64) -> Result<u6
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
-    #![cfg(not(loom))]
-
     use super::*;
     use proptest::prelude::*;
 

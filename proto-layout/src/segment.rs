@@ -105,7 +105,13 @@ use bytemuck::{Pod, Zeroable};
 
 mod parse;
 
+mod dictionary;
+
+mod view;
+
+pub use dictionary::{Dictionary, DictionaryError};
 pub use parse::{Chunk, ChunkTable, Geometry, LaneGeometry, SegmentError};
+pub use view::{LaneView, View, ViewError, view};
 
 /// First bytes of a segment.
 pub const MAGIC: [u8; 8] = *b"RINGMTR\0";
