@@ -1,1 +1,28 @@
-fn main() {}
+//! The `ringmeter` program. See README.md.
+
+use std::process::ExitCode;
+
+use ringmeter_agent::config::{self, Command, EXIT_START};
+use ringmeter_agent::{log, run};
+
+fn main() -> ExitCode {
+    let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
+        Ok(command) => command,
+        Err(error) => {
+            // With no stream to write to, the exit code says it.
+            let _ = error.report();
+            return ExitCode::from(error.exit_code());
+        }
+    };
+    let Command::Agent(config) = command;
+    if let Err(error) = log::install(config.log) {
+        tracing::warn!(%error, "the log stays as it is");
+    }
+    match run::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the agent has ended");
+            ExitCode::from(EXIT_START)
+        }
+    }
+}

@@ -1,6 +1,24 @@
-//! What the tests of the whole system share.
+//! What the tests of the whole system share: real processes, a real directory, real HTTP.
 //!
-//! Modules stand in the order in which they build on one another.
+//! The system is seen from outside only: through the files it writes, its exit codes and what it
+//! answers to a scrape. The last four modules serve the tests of the layout itself: segments made
+//! in heap memory, golden files, and what fuzz targets run.
+
+pub mod directory;
+
+pub mod exposition;
+
+pub mod random;
+
+pub mod process;
+
+pub mod agent;
+
+pub mod worker;
+
+pub mod http_service;
+
+pub mod prometheus;
 
 pub mod allocation;
 

@@ -1,0 +1,153 @@
+# One command per purpose. `make check` is the truth: what it accepts may be merged.
+# A stage of `make check` is a target of its own: `make check-clippy`.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+include tests/versions.env
+
+CARGO ?= cargo
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+TOOLS_DIR := $(TARGET_DIR)/tools
+# Read by the end-to-end tests: the interpreter that has the reference parser.
+export RINGMETER_TEST_PYTHON := $(CURDIR)/target/.venv/bin/python
+
+# Cheapest first, so that the commonest mistakes are told first.
+STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e package
+# Stages to leave out, by name: make check SKIP="e2e package"
+SKIP ?=
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort \
+	    | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: ## A service under load, an agent and a live view; DEMO_ARGS="--seconds 10" ends by itself
+	$(CARGO) build --profile demo -p ringmeter-agent -p ringmeter \
+	    --bin ringmeter --example http_service
+	exec $(TARGET_DIR)/demo/ringmeter demo $(DEMO_ARGS)
+
+.PHONY: check
+check: ## Everything that must hold before a merge, with the time of each stage
+	@begin=$$SECONDS; summary=; \
+	for stage in $(STAGES); do \
+	    if [[ " $(SKIP) " == *" $$stage "* ]]; then \
+	        printf '\n=== %s: skipped on request\n' "$$stage"; \
+	        summary+=$$(printf '%-10s skipped' "$$stage")$$'\n'; continue; \
+	    fi; \
+	    printf '\n=== %s\n' "$$stage"; start=$$SECONDS; \
+	    $(MAKE) --no-print-directory "check-$$stage" || { \
+	        printf '=== %s: FAILED after %d s\n' "$$stage" $$((SECONDS - start)); exit 1; }; \
+	    printf '=== %s: passed in %d s\n' "$$stage" $$((SECONDS - start)); \
+	    summary+=$$(printf '%-10s %5d s' "$$stage" $$((SECONDS - start)))$$'\n'; \
+	done; \
+	printf '\n%s\nmake check: passed in %d s\n' "$$summary" $$((SECONDS - begin))
+
+.PHONY: check-deps
+check-deps: ## Install what the tests need, if missing
+	@tests/install-deps.sh
+
+.PHONY: check-fmt
+check-fmt: ## Formatting
+	$(CARGO) fmt --all --check
+
+.PHONY: check-tidy
+check-tidy: ## Style as a test
+	$(CARGO) test -p ringmeter-tests --test tidy
+
+.PHONY: check-clippy
+check-clippy: ## Lints, all targets and features
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+
+# Libraries only: the binary `ringmeter` would overwrite the pages of the library `ringmeter`.
+.PHONY: check-docs
+check-docs: ## Documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --lib --no-deps --all-features
+
+.PHONY: check-unit
+check-unit: ## Unit, property and documentation tests of the three crates
+	$(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+
+# People develop on laptops: there the SDK must compile, and be disabled.
+.PHONY: check-portable
+check-portable: ## The layout and the SDK compile where they are not supported
+	@for target in $(PORTABLE_TARGETS); do \
+	    rustup target add "$$target"; \
+	    (set -x; $(CARGO) check -p ringmeter-layout -p ringmeter --all-features \
+	        --target "$$target"); \
+	done
+
+# The lint `incompatible_msrv` guards the library calls; this also compiles.
+.PHONY: check-msrv
+check-msrv: ## The layout and the SDK build with the oldest supported compiler
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	CARGO_TARGET_DIR=$(TARGET_DIR)/msrv $(CARGO) +$(MSRV) check \
+	    -p ringmeter-layout -p ringmeter --all-features
+
+.PHONY: check-loom
+check-loom: ## The lane protocol under every interleaving
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET_DIR)/loom \
+	    $(CARGO) test -p ringmeter-layout --release --test 'loom*'
+
+# The inputs that fuzzing once found interesting, on the ordinary toolchain.
+.PHONY: check-corpus
+check-corpus: ## Every kept fuzz input is parsed again
+	$(CARGO) test -p ringmeter-tests --profile e2e --test corpus
+
+.PHONY: check-e2e
+check-e2e: ## The whole system from outside: real processes, real HTTP, real Prometheus
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter --bins --examples
+	$(CARGO) test -p ringmeter-tests --profile e2e
+
+# --allow-dirty: the check is made before the commit, too. A package of the same version is
+# taken for unchanged, so what cargo unpacked and built of ours on an earlier run goes first.
+PACKAGE_DIR := $(TARGET_DIR)/package-check
+.PHONY: check-package
+check-package: ## The three crates package, and build from their packages
+	@rm -rf "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/-*/ringmeter{,-layout,-agent}-[0-9]* \
+	    $(PACKAGE_DIR)/debug/.fingerprint/ringmeter-*
+	CARGO_TARGET_DIR=$(PACKAGE_DIR) \
+	    $(CARGO) package -p ringmeter-layout -p ringmeter -p ringmeter-agent --allow-dirty
+
+.PHONY: test
+test: ## The quick tests only: style, unit, property, documentation
+	$(CARGO) test -p ringmeter-tests --test tidy
+	$(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+
+.PHONY: bench
+bench: ## What it costs beside its peers: one table
+	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
+	$(CARGO) bench -p ringmeter-benches
+
+# The parsers hold no `unsafe`, so no sanitizer is needed and the stable toolchain will do.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
+.PHONY: fuzz
+fuzz: ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each (60)
+	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --quiet \
+	    --root $(TOOLS_DIR)
+	@test -n "$(FUZZ_TARGETS)" || { echo "no fuzz target in tests/fuzz/fuzz_targets"; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+	    printf '\n=== fuzz %s for %s s\n' "$$target" "$(FUZZ_SECONDS)"; \
+	    $(TOOLS_DIR)/bin/cargo-fuzz fuzz run --fuzz-dir tests/fuzz --sanitizer none "$$target" \
+	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10; \
+	done
+
+# Not a stage of `make check`: cargo-deny itself takes minutes to build, and the advisories
+# change without us. The bans are in `make check` all the same, through the tidy test.
+DENY_CHECKS ?= advisories bans licenses sources
+.PHONY: deny
+deny: ## Advisories, licences, bans and sources of every dependency
+	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet \
+	    --root $(TOOLS_DIR)
+	$(TOOLS_DIR)/bin/cargo-deny --all-features check $(DENY_CHECKS)
+
+.PHONY: fmt
+fmt: ## Format the tree
+	$(CARGO) fmt --all
+
+.PHONY: clean
+clean: ## Remove everything that was built or downloaded
+	$(CARGO) clean
+	rm -rf target tests/fuzz/target

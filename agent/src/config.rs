@@ -1,0 +1,337 @@
+//! The agent's configuration: flags and environment as written, and as used.
+//!
+//! A flag wins over its environment variable, which wins over the default. Every value is
+//! checked before anything starts, and all problems are reported at once. An empty environment
+//! variable counts as unset. Unknown flags are errors; unknown variables are not, because
+//! Kubernetes itself sets `RINGMETER_PORT` and its like for a Service named `ringmeter`.
+
+mod duration;
+mod value;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+
+pub use value::{
+    DEFAULT_PORT, ListenAddress, LogFormat, LogLevel, Reason, TELEMETRY_PATH_LENGTH_MAX_BYTES,
+    TelemetryPath,
+};
+
+/// Exit code for a bad configuration (`EX_USAGE` of sysexits.h).
+pub const EXIT_CONFIGURATION: u8 = 64;
+
+/// Exit code for a start that failed although the configuration is good.
+pub const EXIT_START: u8 = 1;
+
+/// How long the agent may go on serving after SIGTERM, at most.
+pub const SHUTDOWN_LINGER_MAX: Duration = Duration::from_secs(3600);
+
+/// As many addresses as may be listened on.
+pub const LISTEN_ADDRESSES_MAX: usize = 16;
+
+/// The command line of the `ringmeter` program.
+#[derive(Debug, clap::Parser)]
+#[command(name = "ringmeter", version, about = "Metrics at the speed of a memory write")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: WrittenCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum WrittenCommand {
+    /// Drain instrumented processes, aggregate, and serve Prometheus exposition.
+    Agent(AgentArguments),
+}
+
+/// The agent's flags as written: text, not checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct AgentArguments {
+    /// Directory shared with the instrumented processes: an absolute path that exists. By
+    /// default /run/ringmeter if usable, else $XDG_RUNTIME_DIR/ringmeter, else
+    /// /dev/shm/ringmeter-UID [env: RINGMETER_DIR]
+    #[arg(long = "dir", value_name = "PATH")]
+    pub directory: Option<OsString>,
+
+    /// IP address and port to serve on, or only :PORT for all interfaces; may be repeated, up to
+    /// 16 times; separated by commas in the environment [env: RINGMETER_WEB_LISTEN_ADDRESS]
+    /// [default: :19310]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub web_listen_address: Vec<String>,
+
+    /// Path under which metrics are served [env: RINGMETER_WEB_TELEMETRY_PATH]
+    /// [default: /metrics]
+    #[arg(long = "web.telemetry-path", value_name = "PATH")]
+    pub web_telemetry_path: Option<String>,
+
+    /// How long to go on serving after SIGTERM until one scrape has fetched the final values, as
+    /// 500ms, 20s or 1m30s, up to 1h; 0 to stop at once [env: RINGMETER_WEB_SHUTDOWN_LINGER]
+    /// [default: 20s]
+    #[arg(long = "web.shutdown-linger", value_name = "DURATION")]
+    pub web_shutdown_linger: Option<String>,
+
+    /// Least severe messages to log: debug, info, warn or error [env: RINGMETER_LOG_LEVEL]
+    /// [default: info]
+    #[arg(long = "log.level", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+
+    /// Form of the log on standard error: logfmt or json [env: RINGMETER_LOG_FORMAT]
+    /// [default: logfmt]
+    #[arg(long = "log.format", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// What the program was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Run the agent.
+    Agent(AgentConfig),
+}
+
+/// The agent's configuration as used: every value checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Shared directory, absolute and without `..`; `None` for the usual places.
+    pub directory: Option<PathBuf>,
+    /// What is served, and where.
+    pub web: WebConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// The web server's part of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebConfig {
+    /// Addresses to serve on, at least one, in the order given, each once.
+    pub listen_addresses: Vec<ListenAddress>,
+    /// Where metrics are served.
+    pub telemetry_path: TelemetryPath,
+    /// How long serving goes on after SIGTERM for one scrape of the final values.
+    pub shutdown_linger: Duration,
+}
+
+/// The log's part of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least severe level that is logged.
+    pub level: LogLevel,
+    /// Form of a line.
+    pub format: LogFormat,
+}
+
+/// Reads the command line, program name first, and the environment through `variable`.
+///
+/// # Errors
+///
+/// [`ConfigError`], with all bad values at once; also for `--help` and `--version`.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, ConfigError> {
+    let line = CommandLine::try_parse_from(arguments).map_err(ConfigError::Arguments)?;
+    match line.command {
+        WrittenCommand::Agent(written) => {
+            AgentConfig::check(&written, variable).map(Command::Agent).map_err(ConfigError::Values)
+        }
+    }
+}
+
+impl AgentConfig {
+    /// Turns what was written into what is used.
+    ///
+    /// # Errors
+    ///
+    /// All problems, in the order of the flags.
+    pub fn check(
+        written: &AgentArguments,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader { variable, problems: Vec::new() };
+        let directory = reader.directory(written.directory.as_ref());
+        let listen_addresses = reader.listen_addresses(&written.web_listen_address);
+        let telemetry_path = reader.value(
+            written.web_telemetry_path.as_deref(),
+            ["--web.telemetry-path", "RINGMETER_WEB_TELEMETRY_PATH"],
+            str::parse,
+        );
+        let shutdown_linger = reader.value(
+            written.web_shutdown_linger.as_deref(),
+            ["--web.shutdown-linger", "RINGMETER_WEB_SHUTDOWN_LINGER"],
+            |text| duration::parse(text, SHUTDOWN_LINGER_MAX),
+        );
+        let level = reader.value(
+            written.log_level.as_deref(),
+            ["--log.level", "RINGMETER_LOG_LEVEL"],
+            str::parse,
+        );
+        let format = reader.value(
+            written.log_format.as_deref(),
+            ["--log.format", "RINGMETER_LOG_FORMAT"],
+            str::parse,
+        );
+        if !reader.problems.is_empty() {
+            return Err(reader.problems);
+        }
+        let web = WebConfig {
+            listen_addresses,
+            telemetry_path: telemetry_path.unwrap_or_default(),
+            shutdown_linger: shutdown_linger.unwrap_or(Duration::from_secs(20)),
+        };
+        let log =
+            LogConfig { level: level.unwrap_or_default(), format: format.unwrap_or_default() };
+        Ok(Self { directory, web, log })
+    }
+}
+
+/// Reads one setting after the other and collects what is wrong with them.
+struct Reader<V> {
+    variable: V,
+    problems: Vec<Problem>,
+}
+
+impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
+    fn environment(&self, name: &str) -> Option<OsString> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    fn problem(&mut self, setting: &'static str, written: &str, reason: Reason) {
+        self.problems.push(Problem { setting, written: written.to_owned(), reason });
+    }
+
+    /// The text of a setting and the name it came under, if it was written anywhere.
+    fn text(
+        &mut self,
+        flag: Option<&str>,
+        names: [&'static str; 2],
+    ) -> Option<(&'static str, String)> {
+        if let Some(text) = flag {
+            return Some((names[0], text.to_owned()));
+        }
+        match self.environment(names[1])?.into_string() {
+            Ok(text) => Some((names[1], text)),
+            Err(raw) => {
+                self.problem(names[1], &raw.to_string_lossy(), Reason::NotUtf8);
+                None
+            }
+        }
+    }
+
+    fn value<T>(
+        &mut self,
+        flag: Option<&str>,
+        names: [&'static str; 2],
+        parse: impl FnOnce(&str) -> Result<T, Reason>,
+    ) -> Option<T> {
+        let (setting, text) = self.text(flag, names)?;
+        parse(&text).map_err(|reason| self.problem(setting, &text, reason)).ok()
+    }
+
+    fn directory(&mut self, flag: Option<&OsString>) -> Option<PathBuf> {
+        let (setting, path) = match flag {
+            Some(path) => ("--dir", PathBuf::from(path)),
+            None => ("RINGMETER_DIR", PathBuf::from(self.environment("RINGMETER_DIR")?)),
+        };
+        if is_plain_absolute(&path) {
+            return Some(path);
+        }
+        self.problem(setting, &path.to_string_lossy(), Reason::Directory);
+        None
+    }
+
+    fn listen_addresses(&mut self, flags: &[String]) -> Vec<ListenAddress> {
+        let names = ["--web.listen-address", "RINGMETER_WEB_LISTEN_ADDRESS"];
+        let (setting, written) = match self.text(None, names) {
+            _ if !flags.is_empty() => (names[0], flags.to_vec()),
+            Some((name, text)) => {
+                (name, text.split(',').map(|one| one.trim().to_owned()).collect())
+            }
+            None => return vec![ListenAddress::default()],
+        };
+        let mut addresses = Vec::new();
+        for text in &written {
+            match text.parse() {
+                Ok(address) if addresses.contains(&address) => {}
+                Ok(address) => addresses.push(address),
+                Err(reason) => self.problem(setting, text, reason),
+            }
+        }
+        if addresses.len() > LISTEN_ADDRESSES_MAX {
+            let reason = Reason::TooManyAddresses { limit: LISTEN_ADDRESSES_MAX };
+            self.problem(setting, &addresses.len().to_string(), reason);
+        }
+        addresses
+    }
+}
+
+fn is_plain_absolute(path: &Path) -> bool {
+    path.is_absolute() && !path.components().any(|part| part == Component::ParentDir)
+}
+
+/// One setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The flag or environment variable.
+    pub setting: &'static str,
+    /// What it says.
+    pub written: String,
+    /// What is wrong, and what would be right.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}: {}", self.setting, self.written, self.reason)
+    }
+}
+
+/// Why there is no configuration to run with.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The arguments could not be taken apart, or asked for help or the version.
+    Arguments(clap::Error),
+    /// Values that cannot be used: all of them.
+    Values(Vec<Problem>),
+}
+
+impl ConfigError {
+    /// What the process exits with: 0 after help or version, else [`EXIT_CONFIGURATION`].
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Arguments(error) if !error.use_stderr() => 0,
+            Self::Arguments(_) | Self::Values(_) => EXIT_CONFIGURATION,
+        }
+    }
+
+    /// Writes help and version to standard output, problems to standard error.
+    ///
+    /// # Errors
+    ///
+    /// As the stream reports them.
+    pub fn report(&self) -> io::Result<()> {
+        match self {
+            Self::Arguments(error) => error.print(),
+            Self::Values(_) => writeln!(io::stderr().lock(), "{self}"),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(error) => error.fmt(f),
+            Self::Values(problems) => {
+                let plural = if problems.len() == 1 { "" } else { "s" };
+                write!(f, "{} problem{plural} in the configuration:", problems.len())?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The agent's web server: metrics, health, readiness and a landing page.
+//!
+//! ```text
+//!   bind ► serve ─ accept ─ connection ─ answer ─┬─ Pipeline::scrape ► Renderer ► body
+//!                                  │             └─ landing page, /-/healthy, /-/ready
+//!                                  └─ Watched: bytes to the socket ► ScrapesServed
+//! ```
+//!
+//! Shutdown, as `run` wires it: at SIGTERM publish the final snapshot, go on serving until
+//! [`ScrapesServed::wait_for_generation`] sees it delivered or the linger has passed, and only
+//! then complete the `shutdown` future of [`server::serve`].
+
+mod answer;
+mod connection;
+mod landing;
+pub mod server;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::TelemetryPath;
+use crate::snapshot::Snapshot;
+
+/// What the server asks of the stages before it.
+pub trait Pipeline: Send + Sync + 'static {
+    /// A snapshot with everything that was recorded before the call.
+    ///
+    /// Concurrent calls may share one snapshot; the server renders a generation once.
+    fn scrape(&self) -> impl Future<Output = Result<Arc<Snapshot>, NotReady>> + Send;
+
+    /// Whether scrapes would be answered; until then `/metrics` and `/-/ready` say 503.
+    fn is_ready(&self) -> bool;
+
+    /// Whether the process still does its work; if not, `/-/healthy` says 503, so that a
+    /// supervisor restarts it.
+    fn is_healthy(&self) -> bool {
+        true
+    }
+}
+
+/// Why there is no snapshot; the text goes to the scraper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// One sentence, without a line feed.
+    pub reason: String,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+/// The server's limits. A connection costs at most its buffers (32 KiB each way) and its share
+/// of the rendered text, which all scrapes of a generation have in common.
+#[derive(Debug, Clone)]
+pub struct WebOptions {
+    /// Where metrics are served.
+    pub telemetry_path: TelemetryPath,
+    /// Connections at a time, over all listeners; more wait in the listen queue. One is in
+    /// reserve for each listener. Default 256.
+    pub connections_max: usize,
+    /// For a request's head to arrive, counted from the end of the response before it, so this
+    /// is also how long a connection may idle. Default 20 s: long enough for any honest client,
+    /// and no usual scrape interval, so that a scrape does not meet a closing connection.
+    pub head_timeout: Duration,
+    /// For a scrape to be collected. Default 10 s, as Prometheus' own.
+    pub scrape_timeout: Duration,
+    /// For a response to be taken by the client, from the first time that the socket is full.
+    /// Default 30 s.
+    pub write_timeout: Duration,
+    /// For requests in flight to end at shutdown. Default 5 s.
+    pub shutdown_grace: Duration,
+}
+
+impl WebOptions {
+    /// The defaults, with metrics at `telemetry_path`.
+    pub fn new(telemetry_path: TelemetryPath) -> Self {
+        Self {
+            telemetry_path,
+            connections_max: 256,
+            head_timeout: Duration::from_secs(20),
+            scrape_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The scrapes whose bodies were fully handed to the kernel, not merely produced; cheap to clone,
+/// all clones are one counter.
+#[derive(Debug, Clone)]
+pub struct ScrapesServed {
+    latest: Arc<watch::Sender<Served>>,
+}
+
+/// What [`ScrapesServed`] has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Served {
+    /// Scrapes served: GET, status 200, last byte written.
+    pub count: u64,
+    /// The newest generation among them.
+    pub generation: Option<u64>,
+}
+
+impl Served {
+    fn add(&mut self, more: Self) {
+        self.count = self.count.saturating_add(more.count);
+        self.generation = self.generation.max(more.generation);
+    }
+}
+
+impl ScrapesServed {
+    /// Nothing served yet.
+    pub fn new() -> Self {
+        Self { latest: Arc::new(watch::Sender::new(Served::default())) }
+    }
+
+    /// What has been served so far.
+    pub fn get(&self) -> Served {
+        *self.latest.borrow()
+    }
+
+    /// Waits until a scrape of this generation or a later one has been served.
+    pub async fn wait_for_generation(&self, generation: u64) {
+        let mut receiver = self.latest.subscribe();
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = receiver.wait_for(|served| served.generation >= Some(generation)).await;
+    }
+
+    fn add(&self, more: Served) {
+        self.latest.send_modify(|served| served.add(more));
+    }
+}
+
+impl Default for ScrapesServed {
+    fn default() -> Self {
+        Self::new()
+    }
+}

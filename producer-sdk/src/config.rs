@@ -1,0 +1,215 @@
+//! How a producer is set up: as the application says it, and checked.
+
+use std::path::PathBuf;
+
+use ringmeter_layout::lane::{CAPACITY_DEFAULT_RECORDS, Capacity};
+use ringmeter_layout::segment::{
+    CHUNK_ALIGN_BYTES, LANES_MAX, SEGMENT_SIZE_MAX_BYTES, SPILL_SCHEMA_DEFAULT, SPILL_SCHEMA_MAX,
+};
+use ringmeter_layout::{definition, naming};
+
+use crate::error::ConfigError;
+
+/// Environment variable that names the service unless the builder does.
+pub const SERVICE_VARIABLE: &str = "RINGMETER_SERVICE";
+/// Lanes per segment unless configured: threads beyond it record into cells.
+pub const LANES_DEFAULT: u32 = 64;
+/// Series per producer unless configured.
+pub const SERIES_DEFAULT: u32 = 10_000;
+/// Most series that can be configured: 2^19, half of what a segment can define.
+pub const SERIES_LIMIT: u32 = 1 << 19;
+/// Segments in one directory beyond which a new process counts privately, unless configured.
+pub const SEGMENTS_DEFAULT: u32 = 256;
+/// Largest size of a segment unless configured: 64 MiB.
+pub const SEGMENT_SIZE_DEFAULT_BYTES: u64 = 64 << 20;
+/// Smallest size of a segment that can be configured: header, definitions, cells and two lanes.
+pub const SEGMENT_SIZE_MIN_BYTES: u64 = 6 * CHUNK_ALIGN_BYTES as u64;
+
+/// A producer's settings, as written.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) service: Option<String>,
+    pub(crate) lane_capacity_records: u32,
+    pub(crate) lanes_max: u32,
+    pub(crate) series_max: u32,
+    pub(crate) label_value_length_max_bytes: u32,
+    pub(crate) segment_size_max_bytes: u64,
+    pub(crate) segments_max: u32,
+    pub(crate) spill_schema: u8,
+    pub(crate) allow_any_filesystem: bool,
+    pub(crate) private_only: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            service: None,
+            lane_capacity_records: CAPACITY_DEFAULT_RECORDS,
+            lanes_max: LANES_DEFAULT,
+            series_max: SERIES_DEFAULT,
+            label_value_length_max_bytes: LABEL_VALUE_DEFAULT_BYTES,
+            segment_size_max_bytes: SEGMENT_SIZE_DEFAULT_BYTES,
+            segments_max: SEGMENTS_DEFAULT,
+            spill_schema: SPILL_SCHEMA_DEFAULT,
+            allow_any_filesystem: false,
+            private_only: false,
+        }
+    }
+}
+
+/// Longest label values that can be configured: 32 of them fit into one definition.
+const LABEL_VALUE_LIMIT_BYTES: u64 = 1536;
+const _: () = assert!(
+    naming::LABELS_MAX as u64 * (LABEL_VALUE_LIMIT_BYTES + 2) + 64
+        <= definition::ENTRY_SIZE_MAX_BYTES as u64
+);
+
+#[expect(clippy::cast_possible_truncation, reason = "1024")]
+const LABEL_VALUE_DEFAULT_BYTES: u32 = naming::LABEL_VALUE_LENGTH_MAX_BYTES as u32;
+
+/// A producer's settings, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) service: String,
+    pub(crate) lane_capacity: Capacity,
+    pub(crate) lanes_max: u32,
+    pub(crate) series_max: u32,
+    pub(crate) label_value_length_max_bytes: usize,
+    pub(crate) segment_size_max_bytes: u64,
+    pub(crate) segments_max: u32,
+    pub(crate) spill_schema: u8,
+    pub(crate) allow_any_filesystem: bool,
+    pub(crate) private_only: bool,
+}
+
+impl Settings {
+    /// Checks everything; a setting that cannot be used is replaced by its default and reported.
+    pub(crate) fn check(&self) -> (Config, Option<ConfigError>) {
+        let defaults = Self::default();
+        let mut problem = None;
+        let mut checked = |name, found: u64, low: u64, high: u64, default: u64| {
+            if (low..=high).contains(&found) {
+                return found;
+            }
+            problem.get_or_insert(ConfigError::OutOfRange { name, found, low, high });
+            default
+        };
+        let lanes_max =
+            checked("lanes_max", self.lanes_max.into(), 1, LANES_MAX.into(), LANES_DEFAULT.into());
+        let series_max = checked(
+            "series_max",
+            self.series_max.into(),
+            1,
+            SERIES_LIMIT.into(),
+            SERIES_DEFAULT.into(),
+        );
+        let label_value = checked(
+            "label_value_length_max_bytes",
+            self.label_value_length_max_bytes.into(),
+            1,
+            LABEL_VALUE_LIMIT_BYTES,
+            LABEL_VALUE_DEFAULT_BYTES.into(),
+        );
+        let segment_size = checked(
+            "segment_size_max_bytes",
+            self.segment_size_max_bytes,
+            SEGMENT_SIZE_MIN_BYTES,
+            SEGMENT_SIZE_MAX_BYTES,
+            SEGMENT_SIZE_DEFAULT_BYTES,
+        );
+        let schema = checked(
+            "spill_schema",
+            self.spill_schema.into(),
+            0,
+            SPILL_SCHEMA_MAX.into(),
+            defaults.spill_schema.into(),
+        );
+        let segments_max =
+            checked("segments_max", self.segments_max.into(), 1, 100_000, SEGMENTS_DEFAULT.into());
+        let lane_capacity = Capacity::new(self.lane_capacity_records);
+        if lane_capacity.is_none() {
+            problem.get_or_insert(ConfigError::LaneCapacity { found: self.lane_capacity_records });
+        }
+        let (service, service_problem) = self.service_name();
+        let problem = problem.or(service_problem);
+        let config = Config {
+            directory: self.directory.clone(),
+            service,
+            lane_capacity: lane_capacity.unwrap_or(DEFAULT_CAPACITY),
+            lanes_max: narrow(lanes_max),
+            series_max: narrow(series_max),
+            label_value_length_max_bytes: usize::try_from(label_value).unwrap_or(usize::MAX),
+            segment_size_max_bytes: segment_size / u64::from(CHUNK_ALIGN_BYTES)
+                * u64::from(CHUNK_ALIGN_BYTES),
+            segments_max: narrow(segments_max),
+            spill_schema: u8::try_from(schema).unwrap_or(SPILL_SCHEMA_DEFAULT),
+            allow_any_filesystem: self.allow_any_filesystem,
+            private_only: self.private_only,
+        };
+        (config, problem)
+    }
+
+    /// The builder's name, else the environment's, else the program's.
+    fn service_name(&self) -> (String, Option<ConfigError>) {
+        let named = self.service.clone().or_else(|| std::env::var(SERVICE_VARIABLE).ok());
+        let Some(name) = named.filter(|name| !name.is_empty()) else {
+            return (program_name(), None);
+        };
+        match naming::service_name(&name) {
+            Ok(()) => (name, None),
+            Err(error) => (program_name(), Some(ConfigError::Service { name, error })),
+        }
+    }
+}
+
+const DEFAULT_CAPACITY: Capacity = match Capacity::new(CAPACITY_DEFAULT_RECORDS) {
+    Some(capacity) => capacity,
+    None => panic!("the default capacity is one"),
+};
+
+fn narrow(checked: u64) -> u32 {
+    u32::try_from(checked).unwrap_or(u32::MAX)
+}
+
+/// The file name of the program, with what a service name may not hold replaced by `_`.
+fn program_name() -> String {
+    let path = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name: String = stem
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' })
+        .skip_while(|c| matches!(c, '-' | '.'))
+        .take(naming::SERVICE_NAME_LENGTH_MAX_BYTES)
+        .collect();
+    if naming::service_name(&name).is_ok() { name } else { "unnamed".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let (config, problem) = Settings::default().check();
+        assert_eq!(problem, None);
+        assert_eq!(config.lane_capacity.records(), 4096);
+        assert!(naming::service_name(&config.service).is_ok());
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_and_replaced() {
+        let settings = Settings { lane_capacity_records: 100, ..Settings::default() };
+        let (config, problem) = settings.check();
+        assert_eq!(problem, Some(ConfigError::LaneCapacity { found: 100 }));
+        assert_eq!(config.lane_capacity.records(), 4096);
+        let settings = Settings { lanes_max: 0, ..Settings::default() };
+        let message = settings.check().1.map(|problem| problem.to_string()).unwrap_or_default();
+        assert!(message.contains("lanes_max") && message.contains("256"), "{message}");
+        let settings = Settings { service: Some("../etc".to_owned()), ..Settings::default() };
+        assert!(matches!(settings.check().1, Some(ConfigError::Service { .. })));
+    }
+}

@@ -1,0 +1,267 @@
+//! Families: one metric for each set of label values.
+
+use ringmeter_layout::naming::Kind;
+
+use crate::cells::{Refusal, refuse};
+use crate::error::RegisterError;
+use crate::hot::{cache_series, cached_series, hash};
+use crate::leaked::Leaked;
+use crate::metrics::{Counter, Gauge, Histogram, Summary};
+use crate::options::{Options, Spec};
+use crate::producer::Producer;
+use crate::registry::{Family, Inner, Series};
+
+/// What a family is bound to, and the values of its constant labels.
+struct Bound {
+    /// `None` when the family could not be registered: no use tries again.
+    family: Option<&'static Family>,
+    constant: Vec<&'static str>,
+}
+
+/// The part that families of all kinds share.
+struct Lookup {
+    bound: Leaked<Bound>,
+    spec: Spec,
+    label_names: &'static [&'static str],
+}
+
+impl Clone for Lookup {
+    fn clone(&self) -> Self {
+        let bound = Leaked::empty();
+        if let Some(known) = self.bound.get() {
+            bound.set(known);
+        }
+        Self { bound, spec: self.spec, label_names: self.label_names }
+    }
+}
+
+impl core::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.bound.get().and_then(|bound| bound.family) {
+            Some(family) => f.write_str(&family.definition.name),
+            None => write!(f, "{} (not registered)", self.spec.name),
+        }
+    }
+}
+
+impl Lookup {
+    const fn new(
+        name: &'static str,
+        help: &'static str,
+        label_names: &'static [&'static str],
+    ) -> Self {
+        Self { bound: Leaked::empty(), spec: Spec::new(name, help), label_names }
+    }
+
+    fn bound(bound: Bound) -> Self {
+        let core = Self::new("", "", &[]);
+        core.bound.set(Box::leak(Box::new(bound)));
+        core
+    }
+
+    fn register(&self, kind: Kind, producer: Producer) -> Result<(), RegisterError> {
+        if self.bound.get().is_some_and(|bound| bound.family.is_some()) {
+            return Ok(());
+        }
+        let bound = bind(producer.inner, kind, &self.spec.options(), self.label_names)?;
+        self.bound.set(Box::leak(Box::new(bound)));
+        Ok(())
+    }
+
+    /// The series of these label values.
+    #[inline]
+    fn find(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
+        let Some(bound) = self.bound.get() else { return self.find_unbound(kind, values) };
+        let Some(family) = bound.family else { return self.find_unbound(kind, values) };
+        let hash = hash(family, values);
+        match cached_series(family, &bound.constant, hash, values) {
+            Some(series) => Some(series),
+            None => find_slowly(bound, hash, values),
+        }
+    }
+
+    #[cold]
+    fn find_unbound(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
+        let producer = Producer::global();
+        if self.bound.get().is_none() && self.register(kind, producer).is_err() {
+            let failed = Bound { family: None, constant: Vec::new() };
+            self.bound.set_if(None, Box::leak(Box::new(failed)));
+        }
+        let bound = self.bound.get()?;
+        match bound.family {
+            Some(family) => find_slowly(bound, hash(family, values), values),
+            None => {
+                refuse(producer.inner, Refusal::Unregistered);
+                None
+            }
+        }
+    }
+
+    fn try_find(&self, kind: Kind, values: &[&str]) -> Result<&'static Series, RegisterError> {
+        self.register(kind, Producer::global())?;
+        let bound = self.bound.get().and_then(|bound| Some((bound.family?, bound)));
+        let Some((family, bound)) = bound else {
+            let name = self.spec.name.to_owned();
+            return Err(RegisterError::NoSpace { name, reason: "not registered".to_owned() });
+        };
+        family.producer.series(family, &all_values(bound, values))
+    }
+
+    fn remove(&self, values: &[&str]) -> bool {
+        let Some(bound) = self.bound.get() else { return false };
+        let values = all_values(bound, values);
+        bound.family.is_some_and(|family| family.producer.remove(family, &values))
+    }
+}
+
+fn bind(
+    inner: &'static Inner,
+    kind: Kind,
+    options: &Options,
+    label_names: &[&str],
+) -> Result<Bound, RegisterError> {
+    let family = inner.family(options.definition(kind, label_names), true)?;
+    let constant = options
+        .label_values()
+        .into_iter()
+        .map(|value| &*Box::leak(Box::<str>::from(value)))
+        .collect();
+    Ok(Bound { family: Some(family), constant })
+}
+
+fn all_values<'a>(bound: &Bound, values: &[&'a str]) -> Vec<&'a str> {
+    bound.constant.iter().copied().chain(values.iter().copied()).collect()
+}
+
+#[cold]
+#[inline(never)]
+fn find_slowly(bound: &Bound, hash: u64, values: &[&str]) -> Option<&'static Series> {
+    let family = bound.family?;
+    let series = family.producer.series_or_overflow(family, &all_values(bound, values))?;
+    // The overflow series stands for many values: it is not what a lookup would compare with.
+    if !series.is_overflow() {
+        cache_series(hash, series);
+    }
+    Some(series)
+}
+
+/// Defines the family type of a kind.
+macro_rules! family {
+    ($vec:ident, $metric:ident, $article:literal, $method:literal) => {
+        #[doc = concat!("A family of ", $article, ": one for each set of label values.")]
+        ///
+        /// `with` gives a handle that can be kept. Keeping it is fastest; asking again costs a
+        /// look into a cache of this thread, without a lock.
+        ///
+        /// ```
+        #[doc = concat!("use ringmeter::", stringify!($vec), ";")]
+        ///
+        #[doc = concat!(
+            "static BY_ROUTE: ", stringify!($vec), " = ", stringify!($vec),
+            "::new(\"doc_", $method, "_by_route\", \"An example.\", &[\"route\", \"code\"]);"
+        )]
+        ///
+        #[doc = concat!("BY_ROUTE.with(&[\"/\", \"200\"]).", $method, ";")]
+        /// ```
+        #[derive(Debug, Clone)]
+        pub struct $vec {
+            core: Lookup,
+        }
+
+        impl $vec {
+            /// A family for a static; registered at its first use.
+            #[must_use]
+            pub const fn new(
+                name: &'static str,
+                help: &'static str,
+                label_names: &'static [&'static str],
+            ) -> Self {
+                Self { core: Lookup::new(name, help, label_names) }
+            }
+
+            /// The base unit of a static's family, such as `seconds`.
+            #[must_use]
+            pub const fn with_unit(mut self, unit: &'static str) -> Self {
+                self.core.spec.unit = unit;
+                self
+            }
+
+            /// Constant labels of a static's family: names and values.
+            #[must_use]
+            pub const fn with_labels(
+                mut self,
+                labels: &'static [(&'static str, &'static str)],
+            ) -> Self {
+                self.core.spec.labels = labels;
+                self
+            }
+
+            pub(crate) fn register_in(
+                inner: &'static Inner,
+                options: &Options,
+                label_names: &[&str],
+            ) -> Result<Self, RegisterError> {
+                let bound = bind(inner, Kind::$metric, options, label_names)?;
+                Ok(Self { core: Lookup::bound(bound) })
+            }
+
+            /// Registers the family of a static with the process-wide producer.
+            ///
+            /// # Errors
+            /// See [`RegisterError`].
+            pub fn register(&self) -> Result<(), RegisterError> {
+                self.core.register(Kind::$metric, Producer::global())
+            }
+
+            /// The metric of these label values, in the order of the label names.
+            ///
+            /// Where they break a rule or a limit it is the family's overflow series, which is
+            /// exposed with the label `ringmeter_overflow="true"`: totals are kept.
+            #[inline]
+            #[must_use]
+            pub fn with(&self, values: &[&str]) -> $metric {
+                match self.core.find(Kind::$metric, values) {
+                    Some(series) => $metric::bound(series),
+                    None => $metric::new("", ""),
+                }
+            }
+
+            /// As [`with`](Self::with), but says what is wrong.
+            ///
+            /// # Errors
+            /// See [`RegisterError`].
+            pub fn try_with(&self, values: &[&str]) -> Result<$metric, RegisterError> {
+                self.core.try_find(Kind::$metric, values).map($metric::bound)
+            }
+
+            /// Takes the metric of these label values out of the exposition; says whether it was
+            /// there. Asking for the same values again brings it back with its total.
+            pub fn remove(&self, values: &[&str]) -> bool {
+                self.core.remove(values)
+            }
+        }
+    };
+}
+
+family!(CounterVec, Counter, "counters", "inc()");
+family!(GaugeVec, Gauge, "gauges", "set(1.0)");
+family!(HistogramVec, Histogram, "histograms", "observe(0.1)");
+family!(SummaryVec, Summary, "summaries", "observe(0.1)");
+
+impl HistogramVec {
+    /// Upper bounds of the buckets of a static's family.
+    #[must_use]
+    pub const fn with_buckets(mut self, bounds: &'static [f64]) -> Self {
+        self.core.spec.bounds = bounds;
+        self
+    }
+}
+
+impl SummaryVec {
+    /// Quantiles that a static's family shows.
+    #[must_use]
+    pub const fn with_objectives(mut self, quantiles: &'static [f64]) -> Self {
+        self.core.spec.objectives = quantiles;
+        self
+    }
+}

@@ -1,0 +1,188 @@
+//! The four kinds of metric.
+//!
+//! A metric is made in one of two ways, and behaves the same afterwards:
+//!
+//! - in a static, by a constant function: it registers itself with the process-wide producer when
+//!   it is first used, or all of them at once by [`register!`](crate::register);
+//! - by a [`Producer`](crate::Producer), which says at once if something is wrong.
+
+mod counter;
+mod gauge;
+mod histogram;
+mod summary;
+
+pub use counter::Counter;
+pub use gauge::{Gauge, InProgress};
+pub use histogram::Histogram;
+pub use summary::Summary;
+
+use ringmeter_layout::naming::Kind;
+
+use crate::cells::{self, Refusal};
+use crate::error::RegisterError;
+use crate::hot::Binding;
+use crate::options::Spec;
+use crate::producer::Producer;
+use crate::registry::Series;
+
+/// Registers a static's metric and binds it.
+pub(crate) fn register(
+    binding: &Binding,
+    kind: Kind,
+    spec: &Spec,
+    producer: Producer,
+) -> Result<&'static Series, RegisterError> {
+    if let Some(series) = binding.series() {
+        return Ok(series);
+    }
+    let series = producer.series_of(kind, &spec.options())?;
+    binding.bind(series);
+    Ok(series)
+}
+
+/// What an unbound handle does at its first use: registers, or counts that it could not.
+#[cold]
+pub(crate) fn bind(binding: &Binding, kind: Kind, spec: &Spec) -> Option<&'static Series> {
+    let producer = Producer::global();
+    let series = if binding.has_failed() || spec.name.is_empty() {
+        None
+    } else {
+        register(binding, kind, spec, producer).ok()
+    };
+    if series.is_none() {
+        binding.fail();
+        cells::refuse(producer.inner, Refusal::Unregistered);
+    }
+    series
+}
+
+/// Counts an operand that the metric's kind does not take.
+#[cold]
+pub(crate) fn refuse(binding: &Binding, refusal: Refusal) {
+    let inner = match binding.series() {
+        Some(series) => series.producer(),
+        None => Producer::global().inner,
+    };
+    cells::refuse(inner, refusal);
+}
+
+/// What all metrics have in common.
+macro_rules! metric {
+    ($metric:ident, $kind:ident) => {
+        impl $metric {
+            pub(crate) fn bound(series: &'static crate::registry::Series) -> Self {
+                Self { binding: crate::hot::Binding::to(series), spec: crate::options::Spec::NONE }
+            }
+
+            /// Registers the metric of a static with the process-wide producer, so that it exists
+            /// before its first use.
+            ///
+            /// # Errors
+            /// See [`RegisterError`](crate::RegisterError). Every later use counts as rejected
+            /// then, which the agent shows.
+            pub fn register(&self) -> Result<(), crate::RegisterError> {
+                self.register_in(&crate::Producer::global())
+            }
+
+            /// Registers the metric of a static with a producer of one's own.
+            ///
+            /// # Errors
+            /// See [`RegisterError`](crate::RegisterError).
+            pub fn register_in(
+                &self,
+                producer: &crate::Producer,
+            ) -> Result<(), crate::RegisterError> {
+                let kind = ringmeter_layout::naming::Kind::$kind;
+                super::register(&self.binding, kind, &self.spec, *producer).map(|_| ())
+            }
+
+            /// A handle to the same metric for use in signal handlers: it touches nothing but
+            /// the metric's own words of memory. The metric must be registered before.
+            #[must_use]
+            pub fn signal_safe(&self) -> Self {
+                Self { binding: self.binding.signal_safe(), spec: self.spec }
+            }
+
+            #[inline(always)]
+            fn bind(&self) -> Option<&'static crate::registry::Series> {
+                super::bind(&self.binding, ringmeter_layout::naming::Kind::$kind, &self.spec)
+            }
+        }
+
+        impl crate::registered::Metric for $metric {
+            fn register(&self) -> Result<(), crate::RegisterError> {
+                $metric::register(self)
+            }
+
+            fn bound(&self) -> crate::registered::BoundTo {
+                crate::registered::BoundTo(self.binding.series())
+            }
+        }
+    };
+}
+pub(crate) use metric;
+
+/// The constant functions that statics of every kind have.
+macro_rules! static_options {
+    ($metric:ident) => {
+        impl $metric {
+            /// The base unit of a static's metric, such as `seconds`.
+            #[must_use]
+            pub const fn with_unit(mut self, unit: &'static str) -> Self {
+                self.spec.unit = unit;
+                self
+            }
+
+            /// Constant labels of a static's metric: names and values.
+            #[must_use]
+            pub const fn with_labels(
+                mut self,
+                labels: &'static [(&'static str, &'static str)],
+            ) -> Self {
+                self.spec.labels = labels;
+                self
+            }
+        }
+    };
+}
+pub(crate) use static_options;
+
+/// Timers, for the kinds that take observations.
+macro_rules! timers {
+    ($metric:ident) => {
+        impl $metric {
+            /// Starts a timer that observes the seconds until it is dropped.
+            pub fn start_timer(&self) -> crate::Timer<'_, Self> {
+                crate::Timer::start(self)
+            }
+
+            /// Records a duration, in seconds.
+            #[inline]
+            pub fn observe_duration(&self, duration: std::time::Duration) {
+                self.observe(duration.as_secs_f64());
+            }
+
+            /// Calls `f` and records how many seconds it took.
+            pub fn time<T>(&self, f: impl FnOnce() -> T) -> T {
+                let _timer = self.start_timer();
+                f()
+            }
+
+            /// Awaits a future and records how many seconds that took; nothing if it is dropped
+            /// before its end.
+            pub async fn time_async<F: Future>(&self, future: F) -> F::Output {
+                let start = std::time::Instant::now();
+                let output = future.await;
+                self.observe(start.elapsed().as_secs_f64());
+                output
+            }
+        }
+
+        impl crate::timer::Observe for $metric {
+            fn observe(&self, value: f64) {
+                $metric::observe(self, value);
+            }
+        }
+    };
+}
+pub(crate) use timers;

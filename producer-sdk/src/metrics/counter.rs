@@ -1,0 +1,64 @@
+//! Counters.
+
+use ringmeter_layout::record::Operation;
+
+use super::{metric, static_options};
+use crate::cells::Refusal;
+use crate::hot::{Binding, ThreadSlot};
+use crate::options::Spec;
+
+/// A total that only grows.
+///
+/// ```
+/// use ringmeter::Counter;
+///
+/// static ORDERS: Counter = Counter::new("app_orders_total", "Orders taken.");
+///
+/// ORDERS.inc();
+/// ORDERS.inc_by(3);
+/// ORDERS.inc_by_f64(0.5);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Counter {
+    pub(super) binding: Binding,
+    pub(super) spec: Spec,
+}
+
+metric!(Counter, Counter);
+static_options!(Counter);
+
+impl Counter {
+    /// A counter for a static; registered at its first use.
+    #[must_use]
+    pub const fn new(name: &'static str, help: &'static str) -> Self {
+        Self { binding: Binding::unbound(), spec: Spec::new(name, help) }
+    }
+
+    /// Adds one.
+    #[inline(always)]
+    pub fn inc(&self) {
+        self.inc_by(1);
+    }
+
+    /// Adds a whole number.
+    #[inline(always)]
+    pub fn inc_by(&self, amount: u64) {
+        self.binding.record(Operation::AddU64, amount, || self.bind());
+    }
+
+    /// Adds a finite number that is not negative; another one is refused, and counted as
+    /// rejected.
+    #[inline(always)]
+    pub fn inc_by_f64(&self, amount: f64) {
+        if (0.0..f64::INFINITY).contains(&amount) {
+            self.binding.record(Operation::AddF64, amount.to_bits(), || self.bind());
+        } else {
+            super::refuse(&self.binding, Refusal::Negative);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn inc_in(&self, slot: ThreadSlot, amount: u64) {
+        self.binding.record_in(slot, Operation::AddU64, amount, || self.bind());
+    }
+}

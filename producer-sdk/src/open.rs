@@ -1,0 +1,182 @@
+//! Opening: from counting privately to having a segment, whenever that becomes possible.
+
+use ringmeter_layout::cell;
+use ringmeter_layout::segment::{LIVE_OFFSET_BYTES, RawLive};
+use ringmeter_layout::word::fence_all;
+
+use crate::cells::{move_series, move_word};
+use crate::error::OpenError;
+use crate::registry::{Entry, Inner, PRIVATE_RECORDS_OFFSET_BYTES, Series};
+use crate::segment::Segment;
+
+/// Between two attempts from the 1024th private record on.
+const ATTEMPT_INTERVAL_RECORDS: u64 = 1024;
+
+impl Inner {
+    /// Counts a record made without a segment, and now and then tries to open one: after 1, 2,
+    /// 4, … 1024 records, then every 1024.
+    pub(crate) fn open_if_due(&'static self) -> Option<&'static Segment> {
+        let records = self.private.as_ref().and_then(|p| p.word(PRIVATE_RECORDS_OFFSET_BYTES))?;
+        let made = records.add_relaxed(1) + 1;
+        let is_due = made.is_power_of_two() || made % ATTEMPT_INTERVAL_RECORDS == 0;
+        if !is_due || self.config.private_only {
+            return None;
+        }
+        self.try_open()
+    }
+
+    /// As [`open_if_due`](Self::open_if_due), until this series can be recorded in a segment.
+    pub(crate) fn segment_for(&'static self, series: &Series) -> Option<&'static Segment> {
+        self.segment_with(series).or_else(|| {
+            self.open_if_due();
+            self.segment_with(series)
+        })
+    }
+
+    /// Opens a segment unless somebody else is doing so; keeps the reason if it cannot be.
+    pub(crate) fn try_open(&'static self) -> Option<&'static Segment> {
+        let registration = self.try_lock()?;
+        let opened = match self.segment() {
+            Some(segment) => self.catch_up(segment).map(|()| segment),
+            None => self.open_now(),
+        };
+        drop(registration);
+        match opened {
+            Ok(segment) => Some(segment),
+            Err(error) => {
+                self.keep_reason(error);
+                None
+            }
+        }
+    }
+
+    /// Remembers what failed, for whoever asks how things stand.
+    pub(crate) fn keep_reason(&self, error: OpenError) {
+        if let Ok(mut reason) = self.reason.try_lock() {
+            *reason = Some(error);
+        }
+    }
+
+    /// Gives a segment what was registered while it had no room. The caller holds the
+    /// registration lock.
+    pub(crate) fn catch_up(&self, segment: &Segment) -> Result<(), OpenError> {
+        let done = segment.definition_count();
+        if done == self.registry.log.len() {
+            return Ok(());
+        }
+        let filled = self.fill(segment);
+        self.move_private_counts(segment);
+        filled
+    }
+
+    /// Writes what is registered and not in the segment yet: cells at the places they have in
+    /// every segment of this line of processes, then the definitions in their order.
+    pub(crate) fn fill(&self, segment: &Segment) -> Result<(), OpenError> {
+        for chunk in self.registry.cell_chunks.iter_from(segment.cell_chunk_count()) {
+            segment.place_cells(chunk.kind, chunk.offset_bytes, chunk.length_bytes)?;
+        }
+        for entry in self.registry.log.iter_from(segment.definition_count()) {
+            segment.define(entry.encoded(), self.registry.cell_ranges())?;
+        }
+        Ok(())
+    }
+
+    fn move_private_counts(&self, segment: &Segment) {
+        // See `slow::apply_privately` for the other half of this fence.
+        fence_all();
+        for entry in self.registry.log.iter() {
+            let Entry::Series(series) = entry else { continue };
+            if !segment.has_defined(series.log_index) {
+                continue;
+            }
+            move_series(self, segment, series);
+            let state = series.state.load_relaxed();
+            let at = series.cell_offset_bytes + cell::state_word(series.kind()) as u64 * 8;
+            if let Some(word) = segment.memory().and_then(|memory| memory.word(at)) {
+                word.store_relaxed(state);
+            }
+        }
+        segment.publish_retire_change();
+        let Some(private) = &self.private else { return };
+        let refusals = core::mem::offset_of!(RawLive, rejected_nan) as u64
+            ..core::mem::offset_of!(RawLive, reserved) as u64;
+        for offset in refusals.step_by(8) {
+            let at = u64::from(LIVE_OFFSET_BYTES) + offset;
+            if let Some(word) = private.word(at) {
+                move_word(word, segment, at);
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open_now(&'static self) -> Result<&'static Segment, OpenError> {
+        Err(OpenError::Unsupported)
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use ringmeter_layout::directory;
+
+    use super::{Inner, OpenError};
+    use crate::os;
+    use crate::registry::Place;
+    use crate::segment::{BirthPlan, Segment, sweep};
+    use crate::thread::NULL_SLOT;
+
+    impl Inner {
+        /// Makes a segment and moves what was counted meanwhile into it. The caller holds the
+        /// registration lock.
+        pub(super) fn open_now(&'static self) -> Result<&'static Segment, OpenError> {
+            if self.config.private_only {
+                return Err(OpenError::PrivateOnly);
+            }
+            if cfg!(not(all(target_pointer_width = "64", target_endian = "little"))) {
+                return Err(OpenError::Unsupported);
+            }
+            if self.slot == NULL_SLOT {
+                return Err(OpenError::TooManyProducers);
+            }
+            let place = self.place()?;
+            let plan = BirthPlan {
+                incarnation: os::incarnation(),
+                config: &self.config,
+                directory: &place.directory,
+                segments_path: &place.segments_path,
+                agent_path: &place.agent_path,
+            };
+            let segment = self.blank_segment(plan.incarnation).ok_or(OpenError::Unsupported)?;
+            segment.open(&plan, |segment| self.fill(segment)).inspect_err(|_| {
+                // Keeps what was achieved for the next attempt.
+                self.spare.set(segment);
+            })?;
+            let ancestor = self.shared.get();
+            self.shared.set(segment);
+            if let Some(ancestor) = ancestor {
+                ancestor.close_inherited();
+            }
+            self.move_private_counts(segment);
+            Ok(segment)
+        }
+
+        /// The place is looked for until it is found, then kept.
+        fn place(&'static self) -> Result<&'static Place, OpenError> {
+            if let Some(place) = self.place.get() {
+                return Ok(place);
+            }
+            let directory =
+                directory::find(self.config.directory.as_deref()).map_err(OpenError::Directory)?;
+            sweep(&directory);
+            let (segments_path, agent_path) = (directory.segments_path(), directory.agent_path());
+            self.place.set(Box::leak(Box::new(Place { directory, segments_path, agent_path })));
+            self.place.get().ok_or(OpenError::Unsupported)
+        }
+
+        /// The spare one if this process may use it, else a new one.
+        fn blank_segment(&self, incarnation: u64) -> Option<&'static Segment> {
+            let spare = self.spare.take();
+            let usable = spare.filter(|spare| spare.is_blank() || spare.is_of(incarnation));
+            usable.or_else(Segment::blank)
+        }
+    }
+}

@@ -1,0 +1,551 @@
+//! The segment of this process, from birth through growth: everything that writes its fixed
+//! parts.
+//!
+//! One [`Segment`] is one segment of one process. Its memory is mapped once, for the largest size
+//! the segment may reach; the file grows under it chunk by chunk, and no byte is touched before
+//! `fallocate` has given it a page, so a full tmpfs is an error here and never a signal there.
+
+use core::mem::offset_of;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, RwLock, TryLockError};
+
+use nix::fcntl::{FallocateFlags, fallocate};
+use ringmeter_layout::ack;
+use ringmeter_layout::definition::{ENTRY_SIZE_MAX_BYTES, end_of_chunk};
+use ringmeter_layout::file::{Identity, open_foreign};
+use ringmeter_layout::lane::{self, Capacity};
+use ringmeter_layout::mapping::Mapping;
+use ringmeter_layout::segment::{
+    CHUNK_ALIGN_BYTES, CHUNKS_MAX, ChunkKind, DEFINITIONS_MAX, HEADER_SIZE_BYTES, LANE_CLAIMED,
+    LANE_FREE, LANES_MAX, RawChunk, RawControl, RawLive, chunk_aligned_bytes,
+    chunk_entry_offset_bytes, control_offset_bytes, live_word_offset_bytes,
+};
+use ringmeter_layout::word::{Word, fence_acquire};
+
+use crate::error::OpenError;
+
+mod birth;
+mod limits;
+
+pub(crate) use birth::{BirthPlan, sweep};
+
+/// One process' segment. Blank until [`birth`] fills it, so that a forked child can open a
+/// segment of its own without allocating.
+pub(crate) struct Segment {
+    parts: OnceLock<Parts>,
+    growth: Mutex<Growth>,
+    ack: RwLock<Option<AckFile>>,
+    /// How often the ack was read since its file was opened.
+    ack_reads: Word,
+    /// Per lane, how many records its owners had made when the ack was read last.
+    ack_marks: [Word; LANES_MAX as usize],
+}
+
+/// What is fixed from birth on.
+struct Parts {
+    incarnation: u64,
+    memory: Mapping,
+    file: File,
+    identity: Identity,
+    lane_capacity: Capacity,
+    lanes_max: u32,
+    size_limit_bytes: u64,
+    ack_path: PathText,
+    path: PathText,
+    temporary_path: PathText,
+}
+
+/// What grows, under one lock; recording only ever tries it.
+struct Growth {
+    chunks: [Range; CHUNKS_MAX as usize],
+    chunk_count: u32,
+    /// How many of the registry's cell chunks are placed: the first ones.
+    cell_chunk_count: u32,
+    lane_count: u32,
+    definition_count: u64,
+    definitions_next: u64,
+    definitions_end: u64,
+}
+
+/// A range of the file that a chunk takes.
+#[derive(Clone, Copy)]
+struct Range {
+    offset_bytes: u64,
+    length_bytes: u64,
+}
+
+struct AckFile {
+    file: File,
+    identity: Identity,
+}
+
+/// After so many reads the ack file is opened anew: an agent may have made another.
+const ACK_REOPEN_READS: u64 = 16;
+
+/// A path in a fixed array, so that a forked child can use it without allocating.
+#[derive(Clone)]
+pub(crate) struct PathText {
+    bytes: [u8; PATH_LENGTH_MAX_BYTES],
+    length: usize,
+}
+
+const PATH_LENGTH_MAX_BYTES: usize = 380;
+
+impl PathText {
+    /// `directory/name`, unless it is too long.
+    pub(crate) fn join(directory: &Path, name: &str) -> Option<Self> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut path = Self { bytes: [0; PATH_LENGTH_MAX_BYTES], length: 0 };
+        for part in [directory.as_os_str().as_bytes(), b"/", name.as_bytes()] {
+            let end = path.length.checked_add(part.len())?;
+            path.bytes.get_mut(path.length..end)?.copy_from_slice(part);
+            path.length = end;
+        }
+        Some(path)
+    }
+
+    pub(crate) fn as_path(&self) -> &Path {
+        use std::os::unix::ffi::OsStrExt;
+        Path::new(std::ffi::OsStr::from_bytes(&self.bytes[..self.length]))
+    }
+}
+
+/// How lane capacity, position and address belong together.
+pub(crate) struct Stretch {
+    /// Address of the next slot.
+    pub(crate) cursor: u64,
+    /// Address at which to stop.
+    pub(crate) end: u64,
+    /// What to add to an address to get sixteen times the position.
+    pub(crate) bias: u64,
+}
+
+impl Segment {
+    /// Whether nothing of a segment is there yet.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.parts.get().is_none()
+    }
+
+    /// A blank one, kept until the process ends.
+    pub(crate) fn blank() -> Option<&'static Self> {
+        Some(Box::leak(Box::new(Self::new())))
+    }
+
+    fn new() -> Self {
+        Self {
+            parts: OnceLock::new(),
+            growth: Mutex::new(Growth {
+                chunks: [Range { offset_bytes: 0, length_bytes: 0 }; CHUNKS_MAX as usize],
+                chunk_count: 0,
+                cell_chunk_count: 0,
+                lane_count: 0,
+                definition_count: 0,
+                definitions_next: 0,
+                definitions_end: 0,
+            }),
+            ack: RwLock::new(None),
+            ack_reads: Word::new(0),
+            ack_marks: [const { Word::new(0) }; LANES_MAX as usize],
+        }
+    }
+
+    /// Whether this is a segment of the process with this incarnation.
+    #[inline]
+    pub(crate) fn is_of(&self, incarnation: u64) -> bool {
+        self.parts.get().is_some_and(|parts| parts.incarnation == incarnation)
+    }
+
+    pub(crate) fn memory(&self) -> Option<&Mapping> {
+        self.parts.get().map(|parts| &parts.memory)
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.parts.get().map(|parts| parts.path.as_path())
+    }
+
+    fn live(&self, offset: usize) -> Option<&'static Word> {
+        self.memory()?.word(live_word_offset_bytes(offset))
+    }
+
+    fn control(&self, lane: u32, offset: usize) -> Option<&'static Word> {
+        self.memory()?.word(control_offset_bytes(lane) + offset as u64)
+    }
+
+    /// Counts something the SDK refused; `offset` is that of a field of [`RawLive`].
+    pub(crate) fn count_live(&self, offset: usize) {
+        if let Some(word) = self.live(offset) {
+            word.add_relaxed(1);
+        }
+    }
+
+    /// Says that cells have changed without a lane; after the change.
+    pub(crate) fn publish_shared_spill(&self) {
+        if let Some(word) = self.live(offset_of!(RawLive, shared_spill_count)) {
+            // PAIRS WITH: `shared-spill`, the agent's read of the live words before cells.
+            word.add_release(1);
+        }
+    }
+
+    /// Says that cells have changed for want of room in `lane`; after the change.
+    pub(crate) fn publish_lane_spill(&self, lane: u32) {
+        if let Some(word) = self.control(lane, offset_of!(RawControl, spill_count)) {
+            // PAIRS WITH: `lane-spill`, the agent's read of the control lines before cells.
+            word.store_release(word.load_relaxed().wrapping_add(1));
+        }
+    }
+
+    /// How many records `lane`'s owner has put into cells instead.
+    pub(crate) fn lane_spill_count(&self, lane: u32) -> u64 {
+        self.control(lane, offset_of!(RawControl, spill_count)).map_or(0, Word::load_relaxed)
+    }
+
+    /// Says that the states of series have changed; after the change.
+    pub(crate) fn publish_retire_change(&self) {
+        if let Some(word) = self.live(offset_of!(RawLive, retire_changes)) {
+            // PAIRS WITH: `retire`, the agent's read of the live words before states.
+            word.add_release(1);
+        }
+    }
+
+    /// The tail word of a lane.
+    pub(crate) fn tail(&self, lane: u32) -> Option<&'static Word> {
+        self.control(lane, offset_of!(RawControl, tail))
+    }
+
+    /// The ring of a lane.
+    pub(crate) fn ring_offset_bytes(&self, lane: u32) -> u64 {
+        self.control(lane, offset_of!(RawControl, ring_offset_bytes)).map_or(0, Word::load_relaxed)
+    }
+
+    pub(crate) fn lane_capacity(&self) -> Option<Capacity> {
+        self.parts.get().map(|parts| parts.lane_capacity)
+    }
+
+    /// Where a writer at `position` may write until it has to ask again.
+    pub(crate) fn stretch(&self, lane: u32, position: u64, ack: u64) -> Option<Stretch> {
+        let parts = self.parts.get()?;
+        let capacity = parts.lane_capacity;
+        let ring = parts.memory.address(self.ring_offset_bytes(lane));
+        let records = capacity.stretch_end(position, ack).wrapping_sub(position);
+        let cursor = ring + capacity.slot(position) * 16;
+        Some(Stretch {
+            cursor,
+            end: cursor + records * 16,
+            bias: position.wrapping_mul(16).wrapping_sub(cursor),
+        })
+    }
+
+    /// Claims a lane for this thread without waiting: a free one, else a new one, else none.
+    ///
+    /// A new one takes its place anywhere but in `taken`, ranges that cells will get.
+    pub(crate) fn claim_lane(
+        &self,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Option<u32> {
+        let mut growth = self.try_growth()?;
+        let lane_count = growth.lane_count;
+        let claimed = (0..lane_count).find(|lane| {
+            self.control(*lane, offset_of!(RawControl, state)).is_some_and(|state| {
+                // PAIRS WITH: `lane-owner`, the store in `release_lane`.
+                state.compare_exchange_acquire(LANE_FREE, LANE_CLAIMED).is_ok()
+            })
+        });
+        let index = match claimed {
+            Some(lane) => lane,
+            None => self.add_lane(&mut growth, taken)?,
+        };
+        if let Some(claims) = self.control(index, offset_of!(RawControl, claims)) {
+            claims.store_relaxed(claims.load_relaxed().wrapping_add(1));
+        }
+        Some(index)
+    }
+
+    /// Hands a lane back; the next owner goes on from its tail.
+    pub(crate) fn release_lane(&self, lane: u32) {
+        if let Some(state) = self.control(lane, offset_of!(RawControl, state)) {
+            // PAIRS WITH: `lane-owner`, the compare-exchange in `claim_lane`.
+            state.store_release(LANE_FREE);
+        }
+    }
+
+    fn add_lane(
+        &self,
+        growth: &mut Growth,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Option<u32> {
+        let parts = self.parts.get()?;
+        let index = growth.lane_count;
+        if index >= parts.lanes_max {
+            return None;
+        }
+        let length = chunk_aligned_bytes(parts.lane_capacity.size_bytes());
+        let offset = self.grow(growth, ChunkKind::Lanes, length, taken).ok()?;
+        self.control(index, offset_of!(RawControl, ring_offset_bytes))?.store_relaxed(offset);
+        self.control(index, offset_of!(RawControl, state))?.store_relaxed(LANE_CLAIMED);
+        growth.lane_count += 1;
+        let count = self.live(offset_of!(RawLive, lane_count))?;
+        // PAIRS WITH: `lane-count`, the agent's read of the live words before control lines.
+        count.store_release(growth.lane_count.into());
+        Some(index)
+    }
+
+    fn try_growth(&self) -> Option<MutexGuard<'_, Growth>> {
+        match self.growth.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Waits for the lock: for registration, never for recording.
+    fn lock_growth(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Where a chunk for cells would lie, anywhere but in `taken`; nothing is placed.
+    pub(crate) fn place_for(
+        &self,
+        length_bytes: u64,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<u64, OpenError> {
+        let limit_bytes = self.parts.get().map_or(0, |parts| parts.size_limit_bytes);
+        self.lock_growth().first_fit(length_bytes, limit_bytes, taken)
+    }
+
+    /// Whether the entry at an index of the registry's log is defined in this segment.
+    #[inline]
+    pub(crate) fn has_defined(&self, log_index: u64) -> bool {
+        self.live(offset_of!(RawLive, definition_count))
+            // PAIRS WITH: `definition-count`, the store in `define`.
+            .is_some_and(|count| count.load_acquire() > log_index)
+    }
+
+    /// Adds a chunk: room in the file first, then the entry, then the count.
+    fn grow(
+        &self,
+        growth: &mut Growth,
+        kind: ChunkKind,
+        length_bytes: u64,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<u64, OpenError> {
+        let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
+        let offset = growth.first_fit(length_bytes, parts.size_limit_bytes, taken)?;
+        self.place(growth, kind, offset, length_bytes)?;
+        Ok(offset)
+    }
+
+    /// Gives a range of the file to a chunk.
+    fn place(
+        &self,
+        growth: &mut Growth,
+        kind: ChunkKind,
+        offset_bytes: u64,
+        length_bytes: u64,
+    ) -> Result<(), OpenError> {
+        let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
+        if growth.chunk_count >= CHUNKS_MAX {
+            return Err(OpenError::SegmentSizeLimit { limit_bytes: parts.size_limit_bytes });
+        }
+        if !parts.identity.is(&parts.file) {
+            return Err(OpenError::DescriptorTaken);
+        }
+        limits::check(offset_bytes + length_bytes, length_bytes)?;
+        allocate(&parts.file, offset_bytes, length_bytes)?;
+        parts.memory.populate(offset_bytes, length_bytes);
+        let entry = RawChunk {
+            kind: kind as u32,
+            reserved_0: 0,
+            offset_bytes,
+            length_bytes,
+            reserved_1: 0,
+        };
+        let index = growth.chunk_count;
+        let at = chunk_entry_offset_bytes(index);
+        let fits = parts.memory.copy_in(at, bytemuck::bytes_of(&entry));
+        let count = self.live(offset_of!(RawLive, chunk_count)).filter(|_| fits);
+        let Some(count) = count else { return Err(OpenError::Unsupported) };
+        growth.chunks[index as usize] = Range { offset_bytes, length_bytes };
+        growth.chunk_count += 1;
+        // PAIRS WITH: `chunk-count`, the agent's read of the live words before entries.
+        count.store_release(growth.chunk_count.into());
+        Ok(())
+    }
+
+    /// Writes a definition behind the others and publishes it. A new chunk for it takes its
+    /// place anywhere but in `taken`.
+    pub(crate) fn define(
+        &self,
+        encoded: &[u8],
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<(), OpenError> {
+        let growth = &mut *self.lock_growth();
+        let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
+        let limit = OpenError::SegmentSizeLimit { limit_bytes: parts.size_limit_bytes };
+        if encoded.len() > ENTRY_SIZE_MAX_BYTES || growth.definition_count >= DEFINITIONS_MAX {
+            return Err(limit);
+        }
+        let length = encoded.len() as u64;
+        if growth.definitions_next + length > growth.definitions_end {
+            let mark = end_of_chunk();
+            let (at, end) = (growth.definitions_next, growth.definitions_end);
+            let chunk = CHUNK_ALIGN_BYTES.into();
+            let offset = self.grow(growth, ChunkKind::Definitions, chunk, taken)?;
+            if at + mark.len() as u64 <= end && !parts.memory.copy_in(at, &mark) {
+                return Err(limit);
+            }
+            growth.definitions_next = offset;
+            growth.definitions_end = offset + u64::from(CHUNK_ALIGN_BYTES);
+        }
+        if !parts.memory.copy_in(growth.definitions_next, encoded) {
+            return Err(limit);
+        }
+        growth.definitions_next += length;
+        growth.definition_count += 1;
+        if let Some(count) = self.live(offset_of!(RawLive, definition_count)) {
+            // PAIRS WITH: `definition-count`, the agent's read of the live words.
+            count.store_release(growth.definition_count);
+        }
+        Ok(())
+    }
+
+    /// Whether the owner of `lane` may look at the ack again: once per
+    /// [`lane::ACK_READ_INTERVAL_RECORDS`], counted strictly. An agent that acks one record at a
+    /// time must not make every record read.
+    pub(crate) fn may_read_ack(&self, lane: u32, position: u64) -> bool {
+        let Some(mark) = self.ack_marks.get(lane as usize) else { return false };
+        let made = position.wrapping_add(self.lane_spill_count(lane));
+        let is_due =
+            made.wrapping_sub(mark.load_relaxed()) >= u64::from(lane::ACK_READ_INTERVAL_RECORDS);
+        if is_due {
+            mark.store_relaxed(made);
+        }
+        is_due
+    }
+
+    /// Reads how far the agent has committed `lane`; `last` where that cannot be told.
+    pub(crate) fn read_ack(&self, lane: u32, last: u64, tail: u64) -> u64 {
+        let reads = self.ack_reads.add_relaxed(1);
+        if reads % ACK_REOPEN_READS == 0 {
+            self.reopen_ack();
+        }
+        let Ok(ack) = self.ack.try_read() else { return last };
+        let Some(AckFile { file, identity }) = ack.as_ref() else { return last };
+        let mut bytes = [0; 8];
+        let offset = ack::position_offset_bytes(lane);
+        let got = if identity.is(file) { file.read_at(&mut bytes, offset) } else { Ok(0) };
+        if !matches!(got, Ok(8)) {
+            return last;
+        }
+        // What the agent read of the lane before it wrote the ack must not be overtaken by what
+        // is written next. PAIRS WITH: `lane-ack`, by way of the file.
+        fence_acquire();
+        lane::accept_ack(last, tail, u64::from_le_bytes(bytes))
+    }
+
+    #[cold]
+    fn reopen_ack(&self) {
+        let Some(parts) = self.parts.get() else { return };
+        let Ok(mut ack) = self.ack.try_write() else { return };
+        let opened = open_foreign(parts.ack_path.as_path()).ok();
+        let new = opened.and_then(|file| {
+            let identity = Identity::of(&file).ok()?;
+            Some(AckFile { file, identity })
+        });
+        if let Some(old) = core::mem::replace(&mut *ack, new) {
+            old.close();
+        }
+    }
+
+    /// After a fork, in the child: closes the descriptors that came from the parent, so that
+    /// they do not keep the parent alive in the agent's eyes.
+    pub(crate) fn close_inherited(&self) {
+        let Some(parts) = self.parts.get() else { return };
+        if parts.identity.is(&parts.file) {
+            birth::close(&parts.file);
+        }
+    }
+}
+
+impl AckFile {
+    /// Closes the descriptor if it is still this file's: its number may be the app's by now.
+    fn close(self) {
+        let Self { file, identity } = self;
+        if !identity.is(&file) {
+            core::mem::forget(file);
+        }
+    }
+}
+
+impl Growth {
+    fn first_fit(
+        &self,
+        length_bytes: u64,
+        size_limit_bytes: u64,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<u64, OpenError> {
+        let used = &self.chunks[..self.chunk_count as usize];
+        let ranges = used.iter().map(|range| (range.offset_bytes, range.length_bytes));
+        first_fit(length_bytes, size_limit_bytes, ranges.chain(taken))
+            .ok_or(OpenError::SegmentSizeLimit { limit_bytes: size_limit_bytes })
+    }
+}
+
+/// The first offset behind the header where `length_bytes` overlap none of `used`.
+pub(crate) fn first_fit(
+    length_bytes: u64,
+    size_limit_bytes: u64,
+    used: impl Iterator<Item = (u64, u64)> + Clone,
+) -> Option<u64> {
+    let mut offset = u64::from(HEADER_SIZE_BYTES);
+    loop {
+        let end = offset.checked_add(length_bytes)?;
+        if end > size_limit_bytes {
+            return None;
+        }
+        let blocker = used.clone().find(|(start, length)| *start < end && offset < start + length);
+        match blocker {
+            Some((start, length)) => offset = start + length,
+            None => return Some(offset),
+        }
+    }
+}
+
+/// Gives a range of a file its pages; repeats when a signal came in between.
+fn allocate(file: &File, offset_bytes: u64, length_bytes: u64) -> Result<(), OpenError> {
+    let offset = i64::try_from(offset_bytes).unwrap_or(i64::MAX);
+    let length = i64::try_from(length_bytes).unwrap_or(i64::MAX);
+    let mut attempts = 0;
+    loop {
+        match fallocate(file, FallocateFlags::empty(), offset, length) {
+            Ok(()) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) if attempts < 100 => attempts += 1,
+            Err(error) => return Err(OpenError::io("fallocate")(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_take_the_first_gap_that_fits() {
+        let unit = u64::from(CHUNK_ALIGN_BYTES);
+        let used = [(unit, unit), (4 * unit, unit)];
+        let fit =
+            |length: u64, limit: u64| first_fit(length * unit, limit * unit, used.into_iter());
+        assert_eq!(fit(1, 10), Some(2 * unit));
+        assert_eq!(fit(2, 10), Some(2 * unit));
+        assert_eq!(fit(3, 10), Some(5 * unit));
+        assert_eq!(fit(6, 10), None);
+        assert_eq!(fit(5, 10), Some(5 * unit));
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_is_none() {
+        assert!(PathText::join(Path::new("/run/ringmeter"), "name").is_some());
+        assert!(PathText::join(Path::new(&"x".repeat(400)), "name").is_none());
+    }
+}

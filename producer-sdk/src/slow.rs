@@ -1,0 +1,215 @@
+//! The slow path: what a record does when the fast path cannot place it.
+//!
+//! It finishes the record itself, in this order of preference: into this thread's lane, into the
+//! series' cells in the segment, into the series' private cells. Nothing here waits, and nothing
+//! allocates while there is a segment.
+
+use ringmeter_layout::lane::{self, ACK_READ_INTERVAL_RECORDS};
+use ringmeter_layout::word::fence_all;
+
+use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, move_series};
+use crate::registry::{Inner, Series};
+use crate::segment::Segment;
+use crate::thread::{
+    self, ACK, BASE, BIAS, Block, CURSOR, END, LANE, NULL_SLOT, PRODUCER_SLOTS, SEGMENT, Slot, TAIL,
+};
+
+/// Producers by slot, for handing lanes back at the end of a thread.
+pub(crate) static PRODUCERS: [crate::leaked::Leaked<Inner>; PRODUCER_SLOTS as usize] =
+    [const { crate::leaked::Leaked::empty() }; PRODUCER_SLOTS as usize];
+
+/// Records an event of a counter, histogram or summary.
+#[cold]
+#[inline(never)]
+pub(crate) fn record(series: &'static Series, operand: Operand) {
+    let inner = series.producer();
+    let Some(segment) = inner.segment_for(series) else {
+        apply_privately(inner, series, operand);
+        return;
+    };
+    let own = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
+    match own.and_then(|block| thread::slot(block, inner.slot)) {
+        Some(slot) => record_in_lane(segment, slot, series, operand),
+        None => spill_without_lane(segment, series, operand),
+    }
+}
+
+/// Does ahead of time what this thread's first record would: opens the segment if that is
+/// possible, takes a block, claims a lane.
+pub(crate) fn prepare_thread(inner: &'static Inner) {
+    let Some(segment) = inner.segment().or_else(|| inner.try_open()) else { return };
+    let own = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
+    let Some(slot) = own.and_then(|block| thread::slot(block, inner.slot)) else { return };
+    let address = core::ptr::from_ref(segment).addr() as u64;
+    if slot[SEGMENT].load_relaxed() != address {
+        enter(segment, slot, address);
+    }
+    if slot[LANE].load_relaxed() == 0 {
+        slot[ACK].store_relaxed(0);
+        claim(inner, segment, slot);
+    }
+}
+
+/// Records into cells only: for signal handlers.
+#[cold]
+#[inline(never)]
+pub(crate) fn record_in_cells(series: &'static Series, operand: Operand) {
+    match series.producer().segment_with(series) {
+        Some(segment) => spill_without_lane(segment, series, operand),
+        None => apply_privately(series.producer(), series, operand),
+    }
+}
+
+fn record_in_lane(
+    segment: &'static Segment,
+    slot: &'static Slot,
+    series: &'static Series,
+    operand: Operand,
+) {
+    let address = core::ptr::from_ref(segment).addr() as u64;
+    if slot[SEGMENT].load_relaxed() != address {
+        enter(segment, slot, address);
+    }
+    let lane = match slot[LANE].load_relaxed().checked_sub(1) {
+        #[expect(clippy::cast_possible_truncation, reason = "a lane index plus one was stored")]
+        Some(lane) => lane as u32,
+        None => match claim(series.producer(), segment, slot) {
+            Some(lane) => lane,
+            None => {
+                spill_without_lane(segment, series, operand);
+                return;
+            }
+        },
+    };
+    if !write(segment, slot, lane, series, operand) {
+        apply(segment.memory(), series, operand);
+        segment.publish_lane_spill(lane);
+    }
+}
+
+/// A thread's first record into a segment: from here on its gauges need no slow path.
+fn enter(segment: &Segment, slot: &Slot, address: u64) {
+    for word in slot {
+        word.store_relaxed(0);
+    }
+    slot[SEGMENT].store_relaxed(address);
+    slot[BASE].store_relaxed(segment.memory().map_or(0, |memory| memory.address(0)));
+}
+
+/// Claims a lane, or counts down to the next try.
+fn claim(inner: &Inner, segment: &Segment, slot: &Slot) -> Option<u32> {
+    let wait = slot[ACK].load_relaxed();
+    if wait > 0 {
+        slot[ACK].store_relaxed(wait - 1);
+        return None;
+    }
+    let Some(lane) = segment.claim_lane(inner.registry.cell_ranges()) else {
+        slot[ACK].store_relaxed(ACK_READ_INTERVAL_RECORDS.into());
+        return None;
+    };
+    let tail = segment.tail(lane)?;
+    let position = lane::published(tail);
+    // How far the lane is acked is not known here: what the agent says, else a whole lane back.
+    let capacity = segment.lane_capacity()?.records();
+    let oldest = position.saturating_sub(capacity);
+    let ack = segment.read_ack(lane, oldest, position);
+    slot[ACK].store_relaxed(ack);
+    slot[LANE].store_relaxed(u64::from(lane) + 1);
+    slot[TAIL].store_relaxed(core::ptr::from_ref(tail).expose_provenance() as u64);
+    resume(segment, slot, lane, position, ack);
+    Some(lane)
+}
+
+/// Lets the fast path write from `position` to the next place where it must ask.
+fn resume(segment: &Segment, slot: &Slot, lane: u32, position: u64, ack: u64) {
+    if let Some(stretch) = segment.stretch(lane, position, ack) {
+        slot[CURSOR].store_relaxed(stretch.cursor);
+        slot[END].store_relaxed(stretch.end);
+        slot[BIAS].store_relaxed(stretch.bias);
+    }
+}
+
+/// Writes a record into the lane if there is room; looks at the ack if there seems to be none.
+fn write(
+    segment: &'static Segment,
+    slot: &Slot,
+    lane: u32,
+    series: &Series,
+    operand: Operand,
+) -> bool {
+    let Some(capacity) = segment.lane_capacity() else { return false };
+    let position = slot[CURSOR].load_relaxed().wrapping_add(slot[BIAS].load_relaxed()) / 16;
+    let mut ack = slot[ACK].load_relaxed();
+    if position.wrapping_sub(ack) >= capacity.records() {
+        let known = ack;
+        if segment.may_read_ack(lane, position) {
+            ack = segment.read_ack(lane, ack, position);
+            slot[ACK].store_relaxed(ack);
+        }
+        if ack == known {
+            return false;
+        }
+    }
+    resume(segment, slot, lane, position, ack);
+    let at = segment.ring_offset_bytes(lane) + capacity.slot(position) * 16;
+    let place = segment.memory().and_then(|memory| memory.words(at, 2));
+    let (Some([word, value]), Some(tail)) = (place, segment.tail(lane)) else { return false };
+    let packed = series.record_word_for(operand.operation);
+    let next = position.wrapping_add(1);
+    lane::write(word, value, tail, packed, operand.value, next);
+    slot[CURSOR].store_relaxed(slot[CURSOR].load_relaxed() + 16);
+    true
+}
+
+fn spill_without_lane(segment: &Segment, series: &'static Series, operand: Operand) {
+    apply(segment.memory(), series, operand);
+    segment.publish_shared_spill();
+}
+
+/// Changes a gauge when the fast path has no base to find it by.
+#[cold]
+#[inline(never)]
+pub(crate) fn change_gauge(series: &'static Series, change: GaugeChange, in_signal: bool) {
+    let inner = series.producer();
+    let segment = if in_signal { inner.segment_with(series) } else { inner.segment_for(series) };
+    if let Some(segment) = segment {
+        if !in_signal {
+            let block = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
+            if let Some(slot) = block.and_then(|block| thread::slot(block, inner.slot)) {
+                let address = core::ptr::from_ref(segment).addr() as u64;
+                if slot[SEGMENT].load_relaxed() != address {
+                    enter(segment, slot, address);
+                }
+            }
+        }
+        apply_change(segment.memory(), series, change);
+        return;
+    }
+    apply_change(inner.private.as_ref(), series, change);
+    fence_all();
+    let Some(segment) = inner.segment_with(series) else { return };
+    match change {
+        GaugeChange::Add(_) => move_series(inner, segment, series),
+        GaugeChange::Set(_) => {
+            // The value must not be added to what other threads have set by now.
+            let word = inner.private.as_ref().and_then(|p| p.word(series.cell_offset_bytes));
+            word.map(|word| word.swap_acq_rel(0));
+            apply_change(segment.memory(), series, change);
+        }
+    }
+}
+
+/// Hands back every lane of a block; runs when its thread ends.
+pub(crate) static RELEASE_LANES: fn(&Block) = release_lanes;
+
+fn release_lanes(block: &Block) {
+    for (slot, producer) in block.chunks(thread::SLOT_WORDS).zip(&PRODUCERS) {
+        let lane = slot[LANE].load_relaxed();
+        let Some(segment) = producer.get().and_then(Inner::segment) else { continue };
+        let address = core::ptr::from_ref(segment).addr() as u64;
+        if lane > 0 && slot[SEGMENT].load_relaxed() == address {
+            #[expect(clippy::cast_possible_truncation, reason = "a lane index was stored")]
+            segment.release_lane((lane - 1) as u32);
+        }
+    }
+}

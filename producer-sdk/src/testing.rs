@@ -1,0 +1,180 @@
+//! Reading metrics back in a unit test, without an agent; on any system.
+//!
+//! A producer from [`producer`] belongs to one test, so that tests run in parallel. Counters,
+//! gauges, counts, sums and declared buckets are exact; quantiles are estimates from base-2
+//! buckets with a relative error of at most 1.1 %, over everything observed so far.
+//!
+//! ```
+//! use ringmeter::testing;
+//!
+//! let producer = testing::producer();
+//! let orders = producer.counter(("app_orders_total", "Orders taken."))?;
+//! let latency = producer.histogram(("app_latency_seconds", "Time to answer."))?;
+//! orders.inc_by(2);
+//! latency.observe(0.3);
+//!
+//! assert_eq!(testing::value(&orders), 2.0);
+//! assert_eq!(testing::count(&latency), 1);
+//! assert_eq!(testing::bucket(&latency, 0.25), 0);
+//! assert_eq!(testing::bucket(&latency, 0.5), 1);
+//! # Ok::<(), ringmeter::RegisterError>(())
+//! ```
+
+use ringmeter_layout::bucket;
+use ringmeter_layout::cell;
+use ringmeter_layout::naming::Kind;
+use ringmeter_layout::segment::SPILL_SCHEMA_MAX;
+use ringmeter_layout::word::Word;
+
+use crate::producer::Producer;
+use crate::registered::Metric;
+use crate::registry::Series;
+
+/// Private cells of a test's producer; touched pages only take memory.
+const SIZE_BYTES: u64 = 32 << 20;
+
+/// A producer for one test.
+#[must_use]
+pub fn producer() -> Producer {
+    builder().build()
+}
+
+fn builder() -> crate::ProducerBuilder {
+    Producer::builder()
+        .private_only()
+        .service("test")
+        .spill_schema(SPILL_SCHEMA_MAX)
+        .segment_size_max_bytes(SIZE_BYTES)
+}
+
+/// Makes the process-wide producer one whose metrics can be read back, unless there is one
+/// already: for tests of code that uses statics or macros. Such tests share it.
+pub fn install() -> Producer {
+    builder().install_global()
+}
+
+/// The value of a counter or gauge; the sum of a histogram or summary. 0 for a metric that is
+/// not registered.
+#[must_use]
+pub fn value(metric: &dyn Metric) -> f64 {
+    read(metric, |series, words| match series.kind() {
+        #[expect(clippy::cast_precision_loss, reason = "the exposition has floats too")]
+        Kind::Counter => {
+            integer(words, cell::COUNTER_INTEGER) as f64 + float(words, cell::COUNTER_FLOAT)
+        }
+        Kind::Gauge => float(words, cell::GAUGE_VALUE),
+        Kind::Histogram | Kind::Summary => float(words, cell::DISTRIBUTION_SUM),
+    })
+}
+
+/// How many values a histogram or summary has observed.
+#[must_use]
+pub fn count(metric: &dyn Metric) -> u64 {
+    read(metric, |series, words| classic(series, words).iter().map(Word::load_relaxed).sum())
+}
+
+/// The sum of the finite values that a histogram or summary has observed.
+#[must_use]
+pub fn sum(metric: &dyn Metric) -> f64 {
+    read(metric, |series, words| {
+        if series.kind().is_distribution() { float(words, cell::DISTRIBUTION_SUM) } else { 0.0 }
+    })
+}
+
+/// How many values a histogram has observed that are at most `bound`, one of its bounds.
+///
+/// # Panics
+/// When the histogram has no such bound: the test asks for what the agent would not show.
+#[must_use]
+pub fn bucket(metric: &dyn Metric, bound: f64) -> u64 {
+    read(metric, |series, words| {
+        let bounds = &series.family.definition.bounds;
+        let index = bounds.iter().position(|known| *known == bound);
+        #[expect(clippy::panic, reason = "a test is told that it is wrong")]
+        let index = index.unwrap_or_else(|| match bound == f64::INFINITY {
+            true => bounds.len(),
+            false => panic!("{bound} is none of the bounds {bounds:?}"),
+        });
+        classic(series, words).iter().take(index + 1).map(Word::load_relaxed).sum()
+    })
+}
+
+/// The estimated `quantile`, from 0 to 1, of the values observed; NaN when there are none.
+///
+/// The value of rank `max(1, ceil(quantile × count))`, within 1.1 %; values that are negative or
+/// beyond 2^-30 … 2^34 are estimated as the end of that range that they are nearest to.
+#[must_use]
+pub fn quantile(metric: &dyn Metric, quantile: f64) -> f64 {
+    read(metric, |series, words| {
+        let schema = series.producer().config.spill_schema;
+        let buckets = bucket::spill_bucket_count(schema) as usize;
+        let at = |word: usize| integer(words, word);
+        let base2 = (0..buckets).map(|index| {
+            let position = u32::try_from(index).unwrap_or(u32::MAX);
+            let value = bucket::estimate(bucket::spill_bucket_index(position, schema), schema);
+            (value, at(cell::DISTRIBUTION_HEAD_WORDS + index))
+        });
+        let smallest = 2_f64.powi(bucket::SPILL_EXPONENT_MIN);
+        let largest = 2_f64.powi(bucket::SPILL_EXPONENT_MAX);
+        let counted = [
+            (-smallest, at(cell::DISTRIBUTION_NEGATIVE)),
+            (0.0, at(cell::DISTRIBUTION_ZERO)),
+            (smallest, at(cell::DISTRIBUTION_UNDERFLOW)),
+        ]
+        .into_iter()
+        .chain(base2)
+        .chain([(largest, at(cell::DISTRIBUTION_OVERFLOW))]);
+        let count: u64 = classic(series, words).iter().map(Word::load_relaxed).sum();
+        value_of_rank(counted, rank(quantile, count))
+    })
+}
+
+/// The nearest rank of a quantile.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts in tests are far below 2^52, and the product is not negative"
+)]
+fn rank(quantile: f64, count: u64) -> u64 {
+    ((quantile * count as f64).ceil() as u64).max(1)
+}
+
+fn value_of_rank(counted: impl Iterator<Item = (f64, u64)>, rank: u64) -> f64 {
+    let mut seen = 0;
+    for (value, count) in counted {
+        seen += count;
+        if seen >= rank {
+            return value;
+        }
+    }
+    f64::NAN
+}
+
+fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T {
+    let Some(series) = metric.bound().0 else { return T::default() };
+    let inner = series.producer();
+    let memory = match inner.segment() {
+        Some(segment) => segment.memory(),
+        None => inner.private.as_ref(),
+    };
+    memory.and_then(|memory| series.cell(memory)).map_or_else(T::default, |words| f(series, words))
+}
+
+fn integer(words: &[Word], index: usize) -> u64 {
+    words.get(index).map_or(0, Word::load_relaxed)
+}
+
+fn float(words: &[Word], index: usize) -> f64 {
+    f64::from_bits(integer(words, index))
+}
+
+/// The classic buckets of a distribution, not cumulative.
+fn classic<'a>(series: &Series, words: &'a [Word]) -> &'a [Word] {
+    if !series.kind().is_distribution() {
+        return &[];
+    }
+    let schema = series.producer().config.spill_schema;
+    let start = cell::DISTRIBUTION_HEAD_WORDS + bucket::spill_bucket_count(schema) as usize;
+    words.get(start..).unwrap_or_default()
+}

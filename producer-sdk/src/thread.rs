@@ -1,0 +1,150 @@
+//! Each thread's block of hot words: where its lanes stand.
+//!
+//! A block is private memory that a forked child finds zeroed. Sixty-four slots of one cache line
+//! each, one per producer, and behind them a cache of label lookups:
+//!
+//! ```text
+//! word of a slot   what                                               while there is no lane
+//!  0 CURSOR        address of the next record                         0
+//!  1 END           address at which the fast path stops               0
+//!  2 BIAS          sixteen times the position, less CURSOR            0
+//!  3 TAIL          address of the lane's tail                         0
+//!  4 BASE          address of the segment, for gauges                 0, or set without a lane
+//!  5 SEGMENT       address of the `Segment` that all this belongs to     0
+//!  6 LANE          index of the lane plus one                         0
+//!  7 ACK           the ack as last read                               records until the next try
+//! ```
+//!
+//! In a slot of zeros CURSOR equals END: the fast path takes it for full and leaves for the slow
+//! path, which finds out why. So an unregistered thread, a forked child and a full lane cost the
+//! fast path one comparison together.
+
+use ringmeter_layout::mapping::Mapping;
+use ringmeter_layout::word::Word;
+
+use crate::leaked::{Leaked, ThreadRef};
+use crate::os::ThreadExit;
+
+/// Words of a slot.
+pub(crate) const SLOT_WORDS: usize = 8;
+/// Slots in a block.
+pub(crate) const SLOTS: usize = 64;
+/// A slot that stays zero: handles that are not bound, and producers without a segment.
+pub(crate) const NULL_SLOT: u32 = 63;
+/// A slot that stays zero: handles that may be used in signal handlers.
+pub(crate) const SIGNAL_SLOT: u32 = 62;
+/// Slots that producers may have.
+pub(crate) const PRODUCER_SLOTS: u32 = 62;
+
+pub(crate) const CURSOR: usize = 0;
+pub(crate) const END: usize = 1;
+pub(crate) const BIAS: usize = 2;
+pub(crate) const TAIL: usize = 3;
+pub(crate) const BASE: usize = 4;
+pub(crate) const SEGMENT: usize = 5;
+pub(crate) const LANE: usize = 6;
+pub(crate) const ACK: usize = 7;
+
+/// Entries of the lookup cache; each has a tag and a series number.
+pub(crate) const LOOKUPS: usize = 512;
+const LOOKUP_WORDS: usize = 2;
+pub(crate) const BLOCK_WORDS: usize = SLOTS * SLOT_WORDS + LOOKUPS * LOOKUP_WORDS;
+const BLOCK_SIZE_BYTES: u64 = BLOCK_WORDS as u64 * 8;
+
+/// A thread's hot words.
+pub(crate) type Block = [Word; BLOCK_WORDS];
+/// A producer's hot words in one thread.
+pub(crate) type Slot = [Word; SLOT_WORDS];
+
+/// What every thread starts with: all slots say "full". Never written.
+static EMPTY: Block = [const { Word::new(0) }; BLOCK_WORDS];
+
+/// Threads that can have a block at once; further ones record into cells.
+const BLOCKS_MAX: usize = 1024;
+/// Blocks made so far. In ordinary memory: a child must know which ones are taken.
+static BLOCKS: [Leaked<Block>; BLOCKS_MAX] = [const { Leaked::empty() }; BLOCKS_MAX];
+/// One where a block is a living thread's.
+static TAKEN: [Word; BLOCKS_MAX] = [const { Word::new(0) }; BLOCKS_MAX];
+static EXIT: ThreadExit = ThreadExit::new();
+/// What hands a thread's lanes back; set before the first block is made.
+static RELEASE: Leaked<fn(&Block)> = Leaked::empty();
+
+thread_local! {
+    // Constant and without a destructor: reaching it is one instruction, at any time of a
+    // thread's life, and takes no lock of the loader.
+    static BLOCK: ThreadRef<Block> = const { ThreadRef::new(&EMPTY) };
+}
+
+/// This thread's block, or the empty one.
+#[inline(always)]
+pub(crate) fn block() -> &'static Block {
+    BLOCK.with(ThreadRef::get)
+}
+
+/// The slot of a producer in a block.
+pub(crate) fn slot(block: &'static Block, slot: u32) -> Option<&'static Slot> {
+    let at = slot as usize * SLOT_WORDS;
+    block.get(at..at + SLOT_WORDS)?.try_into().ok()
+}
+
+/// The two words of a lookup.
+#[inline]
+pub(crate) fn lookup(block: &'static Block, hash: u64) -> (&'static Word, &'static Word) {
+    #[expect(clippy::cast_possible_truncation, reason = "taken modulo the number of entries")]
+    let at = SLOTS * SLOT_WORDS + (hash as usize % LOOKUPS) * LOOKUP_WORDS;
+    (&block[at], &block[at + 1])
+}
+
+/// Whether a block may be written.
+pub(crate) fn is_own(block: &'static Block) -> bool {
+    !core::ptr::eq(block, &EMPTY)
+}
+
+/// Makes sure that thread exits will be noticed; called when a producer is made.
+pub(crate) fn prepare(release: &'static fn(&Block)) -> bool {
+    RELEASE.set_if(None, release);
+    EXIT.prepare(at_exit)
+}
+
+/// This thread's own block, taken now if it has none; `None` when no more are to be had.
+///
+/// Two system calls at the most, and no allocation.
+pub(crate) fn own_block() -> Option<&'static Block> {
+    let block = block();
+    if is_own(block) {
+        return Some(block);
+    }
+    let index = (0..BLOCKS_MAX)
+        // PAIRS WITH: `block-owner`, the store in `at_exit`.
+        .find(|index| TAKEN[*index].compare_exchange_acquire(0, 1).is_ok())?;
+    let made = BLOCKS[index].get().or_else(|| make(index));
+    let armed = made.filter(|_| EXIT.arm(index + 1));
+    match armed {
+        Some(block) => BLOCK.with(|cell| cell.set(block)),
+        None => TAKEN[index].store_release(0),
+    }
+    armed
+}
+
+fn make(index: usize) -> Option<&'static Block> {
+    let words = Mapping::private(BLOCK_SIZE_BYTES).ok()?.words(0, BLOCK_WORDS)?;
+    let block: &'static Block = words.try_into().ok()?;
+    BLOCKS[index].set(block);
+    Some(block)
+}
+
+/// Runs when a thread ends: hands back its lanes, then its block.
+extern "C" fn at_exit(value: *mut libc::c_void) {
+    let Some(index) = value.addr().checked_sub(1).filter(|index| *index < BLOCKS_MAX) else {
+        return;
+    };
+    BLOCK.with(|cell| cell.set(&EMPTY));
+    if let (Some(block), Some(release)) = (BLOCKS[index].get(), RELEASE.get()) {
+        release(block);
+        for word in block {
+            word.store_relaxed(0);
+        }
+    }
+    // PAIRS WITH: `block-owner`, the compare-exchange in `own_block`.
+    TAKEN[index].store_release(0);
+}

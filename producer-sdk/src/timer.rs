@@ -1,0 +1,48 @@
+//! Measuring how long something takes, in seconds, into a histogram or summary.
+
+use std::time::{Duration, Instant};
+
+/// Takes observations: a [`Histogram`](crate::Histogram) or a [`Summary`](crate::Summary).
+pub trait Observe {
+    /// Records a value; not-a-number is refused and counted.
+    fn observe(&self, value: f64);
+}
+
+/// Observes the seconds since it was started when it is dropped.
+///
+/// Reads the clock twice, about 20 ns each: the record itself costs a tenth of that.
+#[derive(Debug)]
+#[must_use = "a timer that is dropped at once measures nothing"]
+pub struct Timer<'a, M: Observe> {
+    metric: Option<&'a M>,
+    start: Instant,
+}
+
+impl<'a, M: Observe> Timer<'a, M> {
+    pub(crate) fn start(metric: &'a M) -> Self {
+        Self { metric: Some(metric), start: Instant::now() }
+    }
+
+    /// Observes now; returns the seconds.
+    pub fn observe_duration(mut self) -> f64 {
+        let elapsed = self.start.elapsed().as_secs_f64();
+        if let Some(metric) = self.metric.take() {
+            metric.observe(elapsed);
+        }
+        elapsed
+    }
+
+    /// Observes nothing; returns the time that has passed.
+    pub fn discard(mut self) -> Duration {
+        self.metric = None;
+        self.start.elapsed()
+    }
+}
+
+impl<M: Observe> Drop for Timer<'_, M> {
+    fn drop(&mut self) {
+        if let Some(metric) = self.metric.take() {
+            metric.observe(self.start.elapsed().as_secs_f64());
+        }
+    }
+}
