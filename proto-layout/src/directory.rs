@@ -265,5 +265,5 @@ pub fn is_memory_backed(path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod tests;
