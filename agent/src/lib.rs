@@ -10,3 +10,5 @@ pub mod snapshot;
 
 pub mod expose;
 pub mod web;
+
+pub mod demo;

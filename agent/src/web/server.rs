@@ -202,13 +202,19 @@ async fn signalled(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-enum Either<A, B> {
+/// The output of one of two futures.
+pub(crate) enum Either<A, B> {
+    /// That of the first.
     First(A),
+    /// That of the second.
     Second(B),
 }
 
 /// Completes with whichever future does so first; the other is dropped.
-async fn first_of<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
+pub(crate) async fn first_of<A: Future, B: Future>(
+    first: A,
+    second: B,
+) -> Either<A::Output, B::Output> {
     let mut first = pin!(first);
     let mut second = pin!(second);
     poll_fn(|cx| {
