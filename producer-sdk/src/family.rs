@@ -2,6 +2,7 @@
 
 use ringmeter_layout::naming::Kind;
 
+use crate::cells::{Refusal, refuse};
 use crate::error::RegisterError;
 use crate::hot::{cache_series, cached_series, hash};
 use crate::leaked::Leaked;
@@ -9,7 +10,6 @@ use crate::metrics::{Counter, Gauge, Histogram, Summary};
 use crate::options::{Options, Spec};
 use crate::producer::Producer;
 use crate::registry::{Family, Inner, Series};
-use crate::slow::{self, Refusal};
 
 /// What a family is bound to, and the values of its constant labels.
 struct Bound {
@@ -91,7 +91,7 @@ impl Lookup {
         match bound.family {
             Some(family) => find_slowly(bound, hash(family, values), values),
             None => {
-                slow::refuse(producer.inner, Refusal::Unregistered);
+                refuse(producer.inner, Refusal::Unregistered);
                 None
             }
         }

@@ -21,9 +21,10 @@ use ringmeter_layout::lane;
 use ringmeter_layout::record::{Operation, RECORD_SIZE_BYTES};
 use ringmeter_layout::word::Word;
 
+use crate::cells::{GaugeChange, Operand};
 use crate::leaked::Leaked;
 use crate::registry::{Family, Series};
-use crate::slow::{self, GaugeChange, Operand};
+use crate::slow;
 use crate::thread::{
     self, BASE, BIAS, Block, CURSOR, END, NULL_SLOT, SIGNAL_SLOT, SLOT_WORDS, SLOTS, Slot, TAIL,
 };
@@ -91,7 +92,11 @@ impl Binding {
         self.cell_offset_words.store(cell, Ordering::Relaxed);
         self.word.store_relaxed(series.record_word());
         self.series.set(series);
-        let slot = series.producer().slot.min(NULL_SLOT);
+        // A series that its segment has had no room for must not take the fast path: bound to
+        // the null slot, it asks the slow path each time, which binds it anew once it may.
+        let inner = series.producer();
+        let is_pending = inner.segment().is_some_and(|s| !s.has_defined(series.log_index));
+        let slot = if is_pending { NULL_SLOT } else { inner.slot.min(NULL_SLOT) };
         // PAIRS WITH: `binding`, the load in `slot`.
         self.slot_offset_bytes.store(slot * SLOT_SIZE_BYTES, Ordering::Release);
     }
@@ -162,6 +167,7 @@ impl Binding {
             slow::record_in_cells(series, operand);
         } else {
             slow::record(series, operand);
+            self.bind_again(series);
         }
     }
 
@@ -192,6 +198,17 @@ impl Binding {
     ) {
         let Some(series) = self.series().or_else(bind) else { return };
         slow::change_gauge(series, change, self.is_signal_safe());
+        if !self.is_signal_safe() {
+            self.bind_again(series);
+        }
+    }
+
+    /// Gives a handle that was bound while its series was pending its way to the fast path.
+    fn bind_again(&self, series: &'static Series) {
+        let is_null = self.slot_offset_bytes.load(Ordering::Relaxed) == NULL_SLOT * SLOT_SIZE_BYTES;
+        if is_null && series.producer().slot != NULL_SLOT {
+            self.bind(series);
+        }
     }
 
     #[inline(always)]

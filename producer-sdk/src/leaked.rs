@@ -138,7 +138,12 @@ impl<T> AppendList<T> {
 
     /// The complete entries, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> + '_ {
-        (0..self.len()).map_while(|index| self.get(index))
+        self.iter_from(0)
+    }
+
+    /// The complete entries from `first` on, in order.
+    pub(crate) fn iter_from(&self, first: usize) -> impl Iterator<Item = &'static T> + '_ {
+        (first..self.len()).map_while(|index| self.get(index))
     }
 }
 

@@ -55,11 +55,13 @@ mod registry;
 
 mod thread;
 
-mod slow;
+mod cells;
 
 mod open;
 
 mod register;
+
+mod slow;
 
 mod hot;
 

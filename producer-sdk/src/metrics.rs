@@ -18,12 +18,12 @@ pub use summary::Summary;
 
 use ringmeter_layout::naming::Kind;
 
+use crate::cells::{self, Refusal};
 use crate::error::RegisterError;
 use crate::hot::Binding;
 use crate::options::Spec;
 use crate::producer::Producer;
 use crate::registry::Series;
-use crate::slow::{self, Refusal};
 
 /// Registers a static's metric and binds it.
 pub(crate) fn register(
@@ -51,7 +51,7 @@ pub(crate) fn bind(binding: &Binding, kind: Kind, spec: &Spec) -> Option<&'stati
     };
     if series.is_none() {
         binding.fail();
-        slow::refuse(producer.inner, Refusal::Unregistered);
+        cells::refuse(producer.inner, Refusal::Unregistered);
     }
     series
 }
@@ -63,7 +63,7 @@ pub(crate) fn refuse(binding: &Binding, refusal: Refusal) {
         Some(series) => series.producer(),
         None => Producer::global().inner,
     };
-    slow::refuse(inner, refusal);
+    cells::refuse(inner, refusal);
 }
 
 /// What all metrics have in common.

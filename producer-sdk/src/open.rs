@@ -1,7 +1,12 @@
 //! Opening: from counting privately to having a segment, whenever that becomes possible.
 
+use ringmeter_layout::cell;
+use ringmeter_layout::segment::{LIVE_OFFSET_BYTES, RawLive};
+use ringmeter_layout::word::fence_all;
+
+use crate::cells::{move_series, move_word};
 use crate::error::OpenError;
-use crate::registry::{Inner, PRIVATE_RECORDS_OFFSET_BYTES};
+use crate::registry::{Entry, Inner, PRIVATE_RECORDS_OFFSET_BYTES, Series};
 use crate::segment::Segment;
 
 /// Between two attempts from the 1024th private record on.
@@ -20,21 +25,85 @@ impl Inner {
         self.try_open()
     }
 
+    /// As [`open_if_due`](Self::open_if_due), until this series can be recorded in a segment.
+    pub(crate) fn segment_for(&'static self, series: &Series) -> Option<&'static Segment> {
+        self.segment_with(series).or_else(|| {
+            self.open_if_due();
+            self.segment_with(series)
+        })
+    }
+
     /// Opens a segment unless somebody else is doing so; keeps the reason if it cannot be.
     pub(crate) fn try_open(&'static self) -> Option<&'static Segment> {
         let registration = self.try_lock()?;
-        if let Some(segment) = self.segment() {
-            return Some(segment);
-        }
-        let opened = self.open_now();
+        let opened = match self.segment() {
+            Some(segment) => self.catch_up(segment).map(|()| segment),
+            None => self.open_now(),
+        };
         drop(registration);
         match opened {
             Ok(segment) => Some(segment),
             Err(error) => {
-                if let Ok(mut reason) = self.reason.try_lock() {
-                    *reason = Some(error);
-                }
+                self.keep_reason(error);
                 None
+            }
+        }
+    }
+
+    /// Remembers what failed, for whoever asks how things stand.
+    pub(crate) fn keep_reason(&self, error: OpenError) {
+        if let Ok(mut reason) = self.reason.try_lock() {
+            *reason = Some(error);
+        }
+    }
+
+    /// Gives a segment what was registered while it had no room. The caller holds the
+    /// registration lock.
+    pub(crate) fn catch_up(&self, segment: &Segment) -> Result<(), OpenError> {
+        let done = segment.definition_count();
+        if done == self.registry.log.len() {
+            return Ok(());
+        }
+        let filled = self.fill(segment);
+        self.move_private_counts(segment);
+        filled
+    }
+
+    /// Writes what is registered and not in the segment yet: cells at the places they have in
+    /// every segment of this line of processes, then the definitions in their order.
+    pub(crate) fn fill(&self, segment: &Segment) -> Result<(), OpenError> {
+        for chunk in self.registry.cell_chunks.iter_from(segment.cell_chunk_count()) {
+            segment.place_cells(chunk.kind, chunk.offset_bytes, chunk.length_bytes)?;
+        }
+        for entry in self.registry.log.iter_from(segment.definition_count()) {
+            segment.define(entry.encoded(), self.registry.cell_ranges())?;
+        }
+        Ok(())
+    }
+
+    fn move_private_counts(&self, segment: &Segment) {
+        // See `slow::apply_privately` for the other half of this fence.
+        fence_all();
+        for entry in self.registry.log.iter() {
+            let Entry::Series(series) = entry else { continue };
+            if !segment.has_defined(series.log_index) {
+                continue;
+            }
+            move_series(self, segment, series);
+            let state = series.state.load_relaxed();
+            let at = series.cell_offset_bytes + cell::state_word(series.kind()) as u64 * 8;
+            if let Some(word) = segment.memory().and_then(|memory| memory.word(at)) {
+                word.store_relaxed(state);
+            }
+        }
+        segment.publish_retire_change();
+        let Some(private) = &self.private else { return };
+        let refusals = core::mem::offset_of!(RawLive, rejected_nan) as u64
+            ..core::mem::offset_of!(RawLive, reserved) as u64;
+        for offset in refusals.step_by(8) {
+            let at = u64::from(LIVE_OFFSET_BYTES) + offset;
+            if let Some(word) = private.word(at) {
+                move_word(word, segment, at);
             }
         }
     }
@@ -47,16 +116,12 @@ impl Inner {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use ringmeter_layout::cell;
     use ringmeter_layout::directory;
-    use ringmeter_layout::segment::{LIVE_OFFSET_BYTES, RawLive};
-    use ringmeter_layout::word::fence_all;
 
     use super::{Inner, OpenError};
     use crate::os;
-    use crate::registry::{Entry, Place};
+    use crate::registry::Place;
     use crate::segment::{BirthPlan, Segment, sweep};
-    use crate::slow::{move_series, move_word};
     use crate::thread::NULL_SLOT;
 
     impl Inner {
@@ -112,43 +177,6 @@ mod linux {
             let spare = self.spare.take();
             let usable = spare.filter(|spare| spare.is_blank() || spare.is_of(incarnation));
             usable.or_else(Segment::blank)
-        }
-
-        /// Writes what is registered: cells at the places they have in every segment of this
-        /// line of processes, then the definitions in their order.
-        fn fill(&self, segment: &Segment) -> Result<(), OpenError> {
-            for chunk in self.registry.cell_chunks.iter() {
-                segment.place_cells(chunk.kind, chunk.offset_bytes, chunk.length_bytes)?;
-            }
-            let done = segment.definition_count();
-            for entry in self.registry.log.iter().skip(done) {
-                segment.define(entry.encoded())?;
-            }
-            Ok(())
-        }
-
-        fn move_private_counts(&self, segment: &Segment) {
-            // See `slow::apply_privately` for the other half of this fence.
-            fence_all();
-            for entry in self.registry.log.iter() {
-                let Entry::Series(series) = entry else { continue };
-                move_series(self, segment, series);
-                let state = series.state.load_relaxed();
-                let at = series.cell_offset_bytes + cell::state_word(series.kind()) as u64 * 8;
-                if let Some(word) = segment.memory().and_then(|memory| memory.word(at)) {
-                    word.store_relaxed(state);
-                }
-            }
-            segment.publish_retire_change();
-            let Some(private) = &self.private else { return };
-            let refusals = core::mem::offset_of!(RawLive, rejected_nan) as u64
-                ..core::mem::offset_of!(RawLive, reserved) as u64;
-            for offset in refusals.step_by(8) {
-                let at = u64::from(LIVE_OFFSET_BYTES) + offset;
-                if let Some(word) = private.word(at) {
-                    move_word(word, segment, at);
-                }
-            }
         }
     }
 }

@@ -54,6 +54,9 @@ pub enum Status {
     Shared {
         /// The segment's file.
         path: PathBuf,
+        /// Why metrics that were registered last are not in the segment yet, if that is so. They
+        /// count in this process' own memory until there is room.
+        pending: Option<String>,
     },
     /// Into this process' own memory, until a segment can be opened; what is counted meanwhile
     /// moves into it then.
@@ -156,21 +159,23 @@ impl Producer {
     /// Where the records go, and if not into a segment, why.
     #[must_use]
     pub fn status(&self) -> Status {
-        if let Some(path) = self.inner.segment().and_then(Segment::path) {
-            return Status::Shared { path: path.to_owned() };
+        let reason = self.reason();
+        if let Some((segment, path)) = self.inner.segment().and_then(|s| Some((s, s.path()?))) {
+            let is_behind = segment.definition_count() < self.inner.registry.log.len();
+            return Status::Shared { path: path.to_owned(), pending: reason.filter(|_| is_behind) };
         }
-        let reason = self
-            .inner
-            .reason
-            .try_lock()
-            .ok()
-            .and_then(|reason| reason.as_ref().map(ToString::to_string));
         let problem = self.inner.config_problem.as_ref().map(ToString::to_string);
         if self.inner.private.is_none() {
             return Status::Disabled { reason: "no memory for private counts".to_owned() };
         }
         let reason = problem.or(reason).unwrap_or_else(|| OpenError::PrivateOnly.to_string());
         Status::Private { reason }
+    }
+
+    /// What the last attempt to open or to grow failed with.
+    fn reason(&self) -> Option<String> {
+        let reason = self.inner.reason.try_lock().ok()?;
+        reason.as_ref().map(ToString::to_string)
     }
 
     /// Tries to open a segment now, if there is none; says whether there is one.

@@ -9,11 +9,11 @@ use ringmeter_layout::naming::{self, Kind};
 use ringmeter_layout::segment::{ChunkKind, chunk_aligned_bytes};
 use ringmeter_layout::word::Word;
 
+use crate::cells::{Refusal, refuse};
 use crate::error::{Aspect, OpenError, RegisterError};
 use crate::leaked::Leaked;
 use crate::registry::{CellChunk, Entry, Family, Inner, Maps, Registration, Series, encode_series};
-use crate::segment::{Segment, first_fit};
-use crate::slow::{self, Refusal};
+use crate::segment::first_fit;
 
 /// Chunks of cells grow with what there is, up to this.
 const CELL_CHUNK_MAX_BYTES: u64 = 4 << 20;
@@ -46,7 +46,7 @@ impl Inner {
             producer: self,
             overflow: Leaked::empty(),
         }));
-        self.publish(&registration, Entry::Family(family), &family.encoded)
+        self.publish(&registration, Entry::Family(family))
             .map_err(|error| no_space(&family.definition.name, &error))?;
         maps.add_family(family);
         if has_variable_labels {
@@ -93,7 +93,7 @@ impl Inner {
         values: &[&str],
     ) -> Option<&'static Series> {
         self.series(family, values).ok().or_else(|| {
-            slow::refuse(self, Refusal::Overflowed);
+            refuse(self, Refusal::Overflowed);
             family.overflow.get()
         })
     }
@@ -152,31 +152,38 @@ impl Inner {
             label_values,
             cell_offset_bytes,
             encoded,
+            log_index: self.registry.log.len() as u64,
             state: Word::new(0),
         }));
         if is_overflow {
             family.overflow.set(series);
         }
-        self.publish(registration, Entry::Series(series), &series.encoded)
+        self.publish(registration, Entry::Series(series))
             .map_err(|error| no_space(name, &error))?;
         maps.add_series(series);
         Ok(series)
     }
 
-    /// Defines an entry in the segment, if there is one, and appends it to the lists.
-    fn publish(&self, _: &Registration<'_>, entry: Entry, encoded: &[u8]) -> Result<(), OpenError> {
-        if let Some(segment) = self.segment() {
-            segment.define(encoded)?;
-        }
-        let full = OpenError::SegmentSizeLimit { limit_bytes: self.config.segment_size_max_bytes };
+    /// Appends an entry to the lists and defines it in the segment, if there is one.
+    ///
+    /// A segment that has no room now (a full tmpfs, a memory limit) gets the definition later:
+    /// until then the series counts privately.
+    fn publish(&self, _: &Registration<'_>, entry: Entry) -> Result<(), OpenError> {
         let is_listed = match entry {
             Entry::Series(series) => self.registry.series.push(series),
             Entry::Family(_) => true,
         };
-        if !is_listed {
-            return Err(full);
+        if !is_listed || !self.registry.log.push(Box::leak(Box::new(entry))) {
+            let limit_bytes = self.config.segment_size_max_bytes;
+            return Err(OpenError::SegmentSizeLimit { limit_bytes });
         }
-        if self.registry.log.push(Box::leak(Box::new(entry))) { Ok(()) } else { Err(full) }
+        if let Some(segment) = self.segment() {
+            // What fails here is tried again by `catch_up`.
+            if let Err(error) = self.fill(segment) {
+                self.keep_reason(error);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a cell for a series of this family.
@@ -210,16 +217,15 @@ impl Inner {
         size_bytes: u64,
     ) -> Result<(u64, u64), OpenError> {
         let chunks = &self.registry.cell_chunks;
-        let taken: Vec<(u64, u64)> =
-            chunks.iter().map(|chunk| (chunk.offset_bytes, chunk.length_bytes)).collect();
         let of_kind: u64 =
             chunks.iter().filter(|chunk| chunk.kind == kind).map(|chunk| chunk.length_bytes).sum();
         // Growing by a quarter keeps the number of chunks small and the waste below a quarter.
         let length = chunk_aligned_bytes((of_kind / 4).clamp(size_bytes, CELL_CHUNK_MAX_BYTES));
         let limit_bytes = self.config.segment_size_max_bytes;
+        let taken = self.registry.cell_ranges();
         let offset = match self.segment() {
-            Some(segment) => Segment::add_cell_chunk(segment, kind, length, &taken)?,
-            None => first_fit(length, limit_bytes, taken.iter().copied())
+            Some(segment) => segment.place_for(length, taken)?,
+            None => first_fit(length, limit_bytes, taken)
                 .ok_or(OpenError::SegmentSizeLimit { limit_bytes })?,
         };
         let chunk = CellChunk { kind, offset_bytes: offset, length_bytes: length };

@@ -37,6 +37,8 @@ pub(crate) struct Series {
     pub(crate) label_values: Box<[Box<str>]>,
     pub(crate) cell_offset_bytes: u64,
     pub(crate) encoded: Box<[u8]>,
+    /// Where the series' definition stands in the log.
+    pub(crate) log_index: u64,
     /// As in the cell: odd while retired. Kept here for the segments of children.
     pub(crate) state: Word,
 }
@@ -178,6 +180,13 @@ impl Inner {
         self.shared.get().filter(|segment| segment.is_of(os::incarnation()))
     }
 
+    /// This process' segment, if it has one in which this series is defined: before that its
+    /// records may not go there.
+    #[inline]
+    pub(crate) fn segment_with(&self, series: &Series) -> Option<&'static Segment> {
+        self.segment().filter(|segment| segment.has_defined(series.log_index))
+    }
+
     /// Takes the right to register or to open, if it is free.
     ///
     /// The lock is a word that a child finds zeroed: whoever held it in the parent does not
@@ -264,6 +273,13 @@ impl Registry {
             cell_room: CellRoom::default(),
             index: Leaked::empty(),
         }
+    }
+
+    /// The ranges of all segments that cells have or will get.
+    pub(crate) fn cell_ranges(&self) -> impl Iterator<Item = (u64, u64)> + Clone + '_ {
+        (0..self.cell_chunks.len())
+            .map_while(|index| self.cell_chunks.get(index))
+            .map(|chunk| (chunk.offset_bytes, chunk.length_bytes))
     }
 
     /// The index of a process. Only who may register comes here, so its lock is never waited

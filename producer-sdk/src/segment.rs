@@ -61,6 +61,8 @@ struct Parts {
 struct Growth {
     chunks: [Range; CHUNKS_MAX as usize],
     chunk_count: u32,
+    /// How many of the registry's cell chunks are placed: the first ones.
+    cell_chunk_count: u32,
     lane_count: u32,
     definition_count: u64,
     definitions_next: u64,
@@ -137,6 +139,7 @@ impl Segment {
             growth: Mutex::new(Growth {
                 chunks: [Range { offset_bytes: 0, length_bytes: 0 }; CHUNKS_MAX as usize],
                 chunk_count: 0,
+                cell_chunk_count: 0,
                 lane_count: 0,
                 definition_count: 0,
                 definitions_next: 0,
@@ -235,7 +238,12 @@ impl Segment {
     }
 
     /// Claims a lane for this thread without waiting: a free one, else a new one, else none.
-    pub(crate) fn claim_lane(&self) -> Option<u32> {
+    ///
+    /// A new one takes its place anywhere but in `taken`, ranges that cells will get.
+    pub(crate) fn claim_lane(
+        &self,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Option<u32> {
         let mut growth = self.try_growth()?;
         let lane_count = growth.lane_count;
         let claimed = (0..lane_count).find(|lane| {
@@ -246,7 +254,7 @@ impl Segment {
         });
         let index = match claimed {
             Some(lane) => lane,
-            None => self.add_lane(&mut growth)?,
+            None => self.add_lane(&mut growth, taken)?,
         };
         if let Some(claims) = self.control(index, offset_of!(RawControl, claims)) {
             claims.store_relaxed(claims.load_relaxed().wrapping_add(1));
@@ -262,14 +270,18 @@ impl Segment {
         }
     }
 
-    fn add_lane(&self, growth: &mut Growth) -> Option<u32> {
+    fn add_lane(
+        &self,
+        growth: &mut Growth,
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Option<u32> {
         let parts = self.parts.get()?;
         let index = growth.lane_count;
         if index >= parts.lanes_max {
             return None;
         }
         let length = chunk_aligned_bytes(parts.lane_capacity.size_bytes());
-        let offset = self.grow(growth, ChunkKind::Lanes, length, &[]).ok()?;
+        let offset = self.grow(growth, ChunkKind::Lanes, length, taken).ok()?;
         self.control(index, offset_of!(RawControl, ring_offset_bytes))?.store_relaxed(offset);
         self.control(index, offset_of!(RawControl, state))?.store_relaxed(LANE_CLAIMED);
         growth.lane_count += 1;
@@ -292,14 +304,22 @@ impl Segment {
         self.growth.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Adds a chunk for cells anywhere but in `taken`; returns its offset.
-    pub(crate) fn add_cell_chunk(
+    /// Where a chunk for cells would lie, anywhere but in `taken`; nothing is placed.
+    pub(crate) fn place_for(
         &self,
-        kind: ChunkKind,
         length_bytes: u64,
-        taken: &[(u64, u64)],
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
     ) -> Result<u64, OpenError> {
-        self.grow(&mut self.lock_growth(), kind, length_bytes, taken)
+        let limit_bytes = self.parts.get().map_or(0, |parts| parts.size_limit_bytes);
+        self.lock_growth().first_fit(length_bytes, limit_bytes, taken)
+    }
+
+    /// Whether the entry at an index of the registry's log is defined in this segment.
+    #[inline]
+    pub(crate) fn has_defined(&self, log_index: u64) -> bool {
+        self.live(offset_of!(RawLive, definition_count))
+            // PAIRS WITH: `definition-count`, the store in `define`.
+            .is_some_and(|count| count.load_acquire() > log_index)
     }
 
     /// Adds a chunk: room in the file first, then the entry, then the count.
@@ -308,7 +328,7 @@ impl Segment {
         growth: &mut Growth,
         kind: ChunkKind,
         length_bytes: u64,
-        taken: &[(u64, u64)],
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
     ) -> Result<u64, OpenError> {
         let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
         let offset = growth.first_fit(length_bytes, parts.size_limit_bytes, taken)?;
@@ -353,12 +373,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes a definition behind the others and publishes it.
-    pub(crate) fn define(&self, encoded: &[u8]) -> Result<(), OpenError> {
-        self.define_in(&mut self.lock_growth(), encoded)
-    }
-
-    fn define_in(&self, growth: &mut Growth, encoded: &[u8]) -> Result<(), OpenError> {
+    /// Writes a definition behind the others and publishes it. A new chunk for it takes its
+    /// place anywhere but in `taken`.
+    pub(crate) fn define(
+        &self,
+        encoded: &[u8],
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<(), OpenError> {
+        let growth = &mut *self.lock_growth();
         let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
         let limit = OpenError::SegmentSizeLimit { limit_bytes: parts.size_limit_bytes };
         if encoded.len() > ENTRY_SIZE_MAX_BYTES || growth.definition_count >= DEFINITIONS_MAX {
@@ -369,7 +391,7 @@ impl Segment {
             let mark = end_of_chunk();
             let (at, end) = (growth.definitions_next, growth.definitions_end);
             let chunk = CHUNK_ALIGN_BYTES.into();
-            let offset = self.grow(growth, ChunkKind::Definitions, chunk, &[])?;
+            let offset = self.grow(growth, ChunkKind::Definitions, chunk, taken)?;
             if at + mark.len() as u64 <= end && !parts.memory.copy_in(at, &mark) {
                 return Err(limit);
             }
@@ -461,12 +483,11 @@ impl Growth {
         &self,
         length_bytes: u64,
         size_limit_bytes: u64,
-        taken: &[(u64, u64)],
+        taken: impl Iterator<Item = (u64, u64)> + Clone,
     ) -> Result<u64, OpenError> {
         let used = &self.chunks[..self.chunk_count as usize];
         let ranges = used.iter().map(|range| (range.offset_bytes, range.length_bytes));
-        let ranges = ranges.chain(taken.iter().copied());
-        first_fit(length_bytes, size_limit_bytes, ranges)
+        first_fit(length_bytes, size_limit_bytes, ranges.chain(taken))
             .ok_or(OpenError::SegmentSizeLimit { limit_bytes: size_limit_bytes })
     }
 }

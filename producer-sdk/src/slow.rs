@@ -4,16 +4,10 @@
 //! series' cells in the segment, into the series' private cells. Nothing here waits, and nothing
 //! allocates while there is a segment.
 
-use core::mem::offset_of;
-
-use ringmeter_layout::cell;
 use ringmeter_layout::lane::{self, ACK_READ_INTERVAL_RECORDS};
-use ringmeter_layout::mapping::Mapping;
-use ringmeter_layout::naming::Kind;
-use ringmeter_layout::record::Operation;
-use ringmeter_layout::segment::{RawLive, live_word_offset_bytes};
-use ringmeter_layout::word::{Word, fence_all};
+use ringmeter_layout::word::fence_all;
 
+use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, move_series};
 use crate::registry::{Inner, Series};
 use crate::segment::Segment;
 use crate::thread::{
@@ -24,61 +18,12 @@ use crate::thread::{
 pub(crate) static PRODUCERS: [crate::leaked::Leaked<Inner>; PRODUCER_SLOTS as usize] =
     [const { crate::leaked::Leaked::empty() }; PRODUCER_SLOTS as usize];
 
-/// What a record says, without its series.
-#[derive(Clone, Copy)]
-pub(crate) struct Operand {
-    pub(crate) operation: Operation,
-    pub(crate) value: u64,
-}
-
-/// Something that the SDK refuses to record.
-#[derive(Clone, Copy)]
-pub(crate) enum Refusal {
-    /// An observation that is not a number.
-    NotANumber,
-    /// A counter increment below zero, infinite or not a number.
-    Negative,
-    /// A metric whose registration failed.
-    Unregistered,
-    /// A lookup of label values beyond a limit, answered with the overflow series.
-    Overflowed,
-}
-
-impl Refusal {
-    const fn live_offset(self) -> usize {
-        match self {
-            Self::NotANumber => offset_of!(RawLive, rejected_nan),
-            Self::Negative => offset_of!(RawLive, rejected_negative),
-            Self::Unregistered => offset_of!(RawLive, rejected_unregistered),
-            Self::Overflowed => offset_of!(RawLive, overflowed_lookups),
-        }
-    }
-}
-
-/// Counts a refusal where the agent, or a test, finds it.
-#[cold]
-pub(crate) fn refuse(inner: &'static Inner, refusal: Refusal) {
-    let offset = refusal.live_offset();
-    if let Some(segment) = inner.segment() {
-        segment.count_live(offset);
-        return;
-    }
-    let Some(private) = &inner.private else { return };
-    if let Some(word) = private.word(live_word_offset_bytes(offset)) {
-        word.add_relaxed(1);
-        fence_all();
-        if let Some(segment) = inner.segment() {
-            move_word(word, segment, live_word_offset_bytes(offset));
-        }
-    }
-}
-
 /// Records an event of a counter, histogram or summary.
 #[cold]
 #[inline(never)]
 pub(crate) fn record(series: &'static Series, operand: Operand) {
     let inner = series.producer();
-    let Some(segment) = inner.segment().or_else(|| inner.open_if_due()) else {
+    let Some(segment) = inner.segment_for(series) else {
         apply_privately(inner, series, operand);
         return;
     };
@@ -101,7 +46,7 @@ pub(crate) fn prepare_thread(inner: &'static Inner) {
     }
     if slot[LANE].load_relaxed() == 0 {
         slot[ACK].store_relaxed(0);
-        claim(segment, slot);
+        claim(inner, segment, slot);
     }
 }
 
@@ -109,7 +54,7 @@ pub(crate) fn prepare_thread(inner: &'static Inner) {
 #[cold]
 #[inline(never)]
 pub(crate) fn record_in_cells(series: &'static Series, operand: Operand) {
-    match series.producer().segment() {
+    match series.producer().segment_with(series) {
         Some(segment) => spill_without_lane(segment, series, operand),
         None => apply_privately(series.producer(), series, operand),
     }
@@ -128,7 +73,7 @@ fn record_in_lane(
     let lane = match slot[LANE].load_relaxed().checked_sub(1) {
         #[expect(clippy::cast_possible_truncation, reason = "a lane index plus one was stored")]
         Some(lane) => lane as u32,
-        None => match claim(segment, slot) {
+        None => match claim(series.producer(), segment, slot) {
             Some(lane) => lane,
             None => {
                 spill_without_lane(segment, series, operand);
@@ -152,13 +97,13 @@ fn enter(segment: &Segment, slot: &Slot, address: u64) {
 }
 
 /// Claims a lane, or counts down to the next try.
-fn claim(segment: &Segment, slot: &Slot) -> Option<u32> {
+fn claim(inner: &Inner, segment: &Segment, slot: &Slot) -> Option<u32> {
     let wait = slot[ACK].load_relaxed();
     if wait > 0 {
         slot[ACK].store_relaxed(wait - 1);
         return None;
     }
-    let Some(lane) = segment.claim_lane() else {
+    let Some(lane) = segment.claim_lane(inner.registry.cell_ranges()) else {
         slot[ACK].store_relaxed(ACK_READ_INTERVAL_RECORDS.into());
         return None;
     };
@@ -221,85 +166,13 @@ fn spill_without_lane(segment: &Segment, series: &'static Series, operand: Opera
     segment.publish_shared_spill();
 }
 
-/// Applies an event to a series' cell.
-fn apply(memory: Option<&Mapping>, series: &Series, operand: Operand) {
-    let Some(words) = memory.and_then(|memory| series.cell(memory)) else { return };
-    let schema = series.producer().config.spill_schema;
-    let bounds = &series.family.definition.bounds;
-    match operand.operation {
-        Operation::AddU64 => cell::add_u64(words, operand.value),
-        Operation::AddF64 => cell::add_f64(words, f64::from_bits(operand.value)),
-        Operation::ObserveF64 => {
-            cell::observe(words, schema, bounds, f64::from_bits(operand.value));
-        }
-    }
-}
-
-fn apply_privately(inner: &'static Inner, series: &'static Series, operand: Operand) {
-    apply(inner.private.as_ref(), series, operand);
-    // Either whoever opens the segment sees this count and moves it, or this thread sees the
-    // segment and moves it itself: both look after a full fence.
-    fence_all();
-    if let Some(segment) = inner.segment() {
-        move_series(inner, segment, series);
-    }
-}
-
-/// Moves what a series has counted privately into the segment. Each count moves once: a word is
-/// taken by exchanging it for zero.
-pub(crate) fn move_series(inner: &Inner, segment: &Segment, series: &Series) {
-    let Some(private) = &inner.private else { return };
-    let kind = series.kind();
-    let to = segment.memory().and_then(|memory| series.cell(memory));
-    let (Some(from), Some(to)) = (series.cell(private), to) else { return };
-    let mut moved = false;
-    for (index, (from, to)) in from.iter().zip(to).enumerate() {
-        let taken = if index == cell::state_word(kind) { 0 } else { from.swap_acq_rel(0) };
-        if taken == 0 {
-            continue;
-        }
-        moved = true;
-        if holds_float(kind, index) {
-            to.add_f64_relaxed(f64::from_bits(taken));
-        } else {
-            to.add_relaxed(taken);
-        }
-    }
-    if moved && kind != Kind::Gauge {
-        segment.publish_shared_spill();
-    }
-}
-
-const fn holds_float(kind: Kind, word: usize) -> bool {
-    match kind {
-        Kind::Counter => word == cell::COUNTER_FLOAT,
-        Kind::Gauge => word == cell::GAUGE_VALUE,
-        Kind::Histogram | Kind::Summary => word == cell::DISTRIBUTION_SUM,
-    }
-}
-
-/// Moves a plain count into the same place of the segment.
-pub(crate) fn move_word(from: &Word, segment: &Segment, offset_bytes: u64) {
-    let taken = from.swap_acq_rel(0);
-    if let Some(to) = segment.memory().and_then(|memory| memory.word(offset_bytes)) {
-        to.add_relaxed(taken);
-    }
-}
-
-/// A change of a gauge.
-#[derive(Clone, Copy)]
-pub(crate) enum GaugeChange {
-    Set(f64),
-    Add(f64),
-}
-
 /// Changes a gauge when the fast path has no base to find it by.
 #[cold]
 #[inline(never)]
 pub(crate) fn change_gauge(series: &'static Series, change: GaugeChange, in_signal: bool) {
     let inner = series.producer();
-    let open = || if in_signal { None } else { inner.open_if_due() };
-    if let Some(segment) = inner.segment().or_else(open) {
+    let segment = if in_signal { inner.segment_with(series) } else { inner.segment_for(series) };
+    if let Some(segment) = segment {
         if !in_signal {
             let block = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
             if let Some(slot) = block.and_then(|block| thread::slot(block, inner.slot)) {
@@ -314,7 +187,7 @@ pub(crate) fn change_gauge(series: &'static Series, change: GaugeChange, in_sign
     }
     apply_change(inner.private.as_ref(), series, change);
     fence_all();
-    let Some(segment) = inner.segment() else { return };
+    let Some(segment) = inner.segment_with(series) else { return };
     match change {
         GaugeChange::Add(_) => move_series(inner, segment, series),
         GaugeChange::Set(_) => {
@@ -323,15 +196,6 @@ pub(crate) fn change_gauge(series: &'static Series, change: GaugeChange, in_sign
             word.map(|word| word.swap_acq_rel(0));
             apply_change(segment.memory(), series, change);
         }
-    }
-}
-
-fn apply_change(memory: Option<&Mapping>, series: &Series, change: GaugeChange) {
-    let words = memory.and_then(|memory| memory.words(series.cell_offset_bytes, 4));
-    let Some(gauge) = words.and_then(cell::GaugeCell::new) else { return };
-    match change {
-        GaugeChange::Set(value) => gauge.set(value),
-        GaugeChange::Add(value) => gauge.add(value),
     }
 }
 

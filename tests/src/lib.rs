@@ -1,1 +1,20 @@
-//! Placeholder-free root; modules are declared as they are written.
+//! What the tests of the whole system share: real processes, a real directory, real HTTP.
+//!
+//! The system is seen from outside only: through the files it writes, its exit codes and what it
+//! answers to a scrape.
+
+pub mod directory;
+
+pub mod exposition;
+
+pub mod random;
+
+pub mod process;
+
+pub mod agent;
+
+pub mod worker;
+
+pub mod http_service;
+
+pub mod prometheus;

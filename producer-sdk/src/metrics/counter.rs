@@ -3,9 +3,9 @@
 use ringmeter_layout::record::Operation;
 
 use super::{metric, static_options};
+use crate::cells::Refusal;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
-use crate::slow::Refusal;
 
 /// A total that only grows.
 ///

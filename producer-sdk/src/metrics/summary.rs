@@ -5,9 +5,9 @@ use std::time::Duration;
 use ringmeter_layout::record::Operation;
 
 use super::{metric, static_options, timers};
+use crate::cells::Refusal;
 use crate::hot::Binding;
 use crate::options::Spec;
-use crate::slow::Refusal;
 
 /// Observations, shown as quantiles over a sliding window, with count and sum.
 ///

@@ -127,8 +127,7 @@ impl Segment {
         self.parts.set(parts).map_err(|_| OpenError::Unsupported)
     }
 
-    /// While filling: gives cells the place that they have in every segment of this line, unless
-    /// an earlier attempt did.
+    /// While filling: gives cells the place that they have in every segment of this line.
     pub(crate) fn place_cells(
         &self,
         kind: ChunkKind,
@@ -136,11 +135,14 @@ impl Segment {
         length_bytes: u64,
     ) -> Result<(), OpenError> {
         let mut growth = self.lock_growth();
-        let used = &growth.chunks[..growth.chunk_count as usize];
-        if used.iter().any(|range| range.offset_bytes == offset_bytes) {
-            return Ok(());
-        }
-        self.place(&mut growth, kind, offset_bytes, length_bytes)
+        self.place(&mut growth, kind, offset_bytes, length_bytes)?;
+        growth.cell_chunk_count += 1;
+        Ok(())
+    }
+
+    /// How many of the registry's cell chunks are placed: the first ones.
+    pub(crate) fn cell_chunk_count(&self) -> usize {
+        self.lock_growth().cell_chunk_count as usize
     }
 
     /// How many definitions are published.

@@ -24,6 +24,26 @@ impl Segment {
     pub(crate) const fn blank() -> Option<&'static Self> {
         None
     }
+
+    pub(crate) fn claim_lane(&self, _: impl Iterator<Item = (u64, u64)>) -> Option<u32> {
+        match *self {}
+    }
+
+    pub(crate) fn place_for(
+        &self,
+        _: u64,
+        _: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<u64, OpenError> {
+        match *self {}
+    }
+
+    pub(crate) fn define(
+        &self,
+        _: &[u8],
+        _: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<(), OpenError> {
+        match *self {}
+    }
 }
 
 /// Defines the methods that the rest of the crate calls on a segment.
@@ -51,10 +71,11 @@ never! {
     ring_offset_bytes(lane: u32) -> u64;
     lane_capacity() -> Option<Capacity>;
     stretch(lane: u32, position: u64, ack: u64) -> Option<Stretch>;
-    claim_lane() -> Option<u32>;
     release_lane(lane: u32);
-    add_cell_chunk(kind: ChunkKind, length: u64, taken: &[(u64, u64)]) -> Result<u64, OpenError>;
-    define(encoded: &[u8]) -> Result<(), OpenError>;
+    has_defined(log_index: u64) -> bool;
+    place_cells(kind: ChunkKind, offset_bytes: u64, length_bytes: u64) -> Result<(), OpenError>;
+    definition_count() -> usize;
+    cell_chunk_count() -> usize;
     may_read_ack(lane: u32, position: u64) -> bool;
     read_ack(lane: u32, last: u64, tail: u64) -> u64;
 }

@@ -1,0 +1,144 @@
+//! A real agent process, and scraping it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::exposition::Scrape;
+use crate::process::{Process, binary, wait_until};
+
+/// A running `ringmeter agent`.
+#[derive(Debug)]
+pub struct Agent {
+    process: Process,
+    address: SocketAddr,
+}
+
+/// An answer to an HTTP request.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Everything before the body.
+    pub head: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Agent {
+    /// Starts an agent on a directory and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// As [`start`](Self::start), with more arguments.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without its agent is no test")]
+    pub fn start_with(directory: &Path, arguments: &[&str]) -> Self {
+        let address = free_address();
+        let child = Command::new(binary("ringmeter"))
+            .arg("agent")
+            .arg("--dir")
+            .arg(directory)
+            .args(["--web.listen-address", &address.to_string()])
+            .args(["--log.level", "warn"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start the agent");
+        let agent = Self { process: child.into(), address };
+        wait_until("the agent is ready", Duration::from_secs(10), || {
+            agent.try_get("/-/ready").is_some_and(|answer| answer.status == 200)
+        });
+        agent
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub const fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Panics
+    /// When it does not end in half a minute.
+    pub fn stop(mut self) -> ExitStatus {
+        self.process.signal(Signal::SIGTERM);
+        self.process.wait(Duration::from_secs(30))
+    }
+
+    /// Fetches a path, if the agent answers at all.
+    #[must_use]
+    pub fn try_get(&self, path: &str) -> Option<Answer> {
+        get(self.address, path)
+    }
+
+    /// The text of a scrape.
+    ///
+    /// # Panics
+    /// When the answer is not 200.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a failed scrape fails the test")]
+    pub fn scrape_text(&self) -> String {
+        let answer = self.try_get("/metrics").expect("the agent answers");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// A scrape.
+    ///
+    /// # Panics
+    /// When it fails or cannot be parsed.
+    #[must_use]
+    pub fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.scrape_text())
+    }
+}
+
+/// Fetches a path over HTTP/1.1, if anybody answers.
+#[must_use]
+pub fn get(address: SocketAddr, path: &str) -> Option<Answer> {
+    request(address, "GET", path)
+}
+
+/// Sends a request without a body, if anybody answers.
+#[must_use]
+pub fn request(address: SocketAddr, method: &str, path: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+}
+
+/// A loopback address that nobody listens on.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without a port is no test")]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}

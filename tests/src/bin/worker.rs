@@ -1,0 +1,243 @@
+//! An instrumented process for the tests: it does what its arguments say, prints `done`, and ends
+//! when its input is closed.
+#![allow(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "the test reads it")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a worker that fails fails its test")]
+
+use std::io::BufRead;
+use std::time::{Duration, Instant};
+
+use ringmeter::{Counter, CounterVec, Gauge, Histogram, Producer, Summary};
+
+static COUNT: Counter = Counter::new("worker_count_total", "Increments.");
+static CHILD: Counter = Counter::new("worker_child_total", "Increments by forked children.");
+static FORKS: Counter = Counter::new("worker_forks_total", "Children forked.");
+static VALUES: Histogram = Histogram::new("worker_values", "Observed values.")
+    .with_buckets(&[1.0, 2.0, 5.0, 10.0, 100.0, 1000.0]);
+static SUMMARY: Summary = Summary::new("worker_summary", "Observed values.")
+    .with_objectives(&[0.0, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0]);
+static LEVEL: Gauge = Gauge::new("worker_level", "A level.");
+static LABELS: CounterVec = CounterVec::new("worker_labelled_total", "By label.", &["text"]);
+
+/// What the arguments say: `--name value` in any order behind the scenario.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn number(&self, name: &str, default: u64) -> u64 {
+        let at = self.0.iter().position(|argument| argument == name);
+        at.map_or(default, |at| self.0[at + 1].parse().expect("a number"))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let scenario = words.next().expect("a scenario");
+    let arguments = Arguments(words.collect());
+    let producer = producer(&arguments);
+    println!("{:?}", producer.status());
+    match scenario.as_str() {
+        "idle" => drop(ringmeter::register!(COUNT, VALUES, SUMMARY, LEVEL)),
+        "count" => count(&arguments),
+        "observe" => observe(&arguments),
+        "churn" => churn(&arguments),
+        "fork" => fork(&arguments),
+        "labels" => labels(),
+        "small" => small(&arguments, producer),
+        "retry" => retry(producer),
+        other => panic!("no scenario {other:?}"),
+    }
+    println!("done");
+    serve_input();
+}
+
+fn producer(arguments: &Arguments) -> Producer {
+    let number = |name, default| u32::try_from(arguments.number(name, default)).expect("32 bits");
+    let producer = Producer::builder()
+        .lane_capacity_records(number("--lane-capacity", 4096))
+        .lanes_max(number("--lanes", 64))
+        .segments_max(number("--segments", 256))
+        .install_global();
+    assert!(producer.status() != ringmeter::Status::Disabled { reason: String::new() });
+    producer
+}
+
+/// Answers one line at a time until the input ends: `count N`, `status`.
+fn serve_input() {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("a line");
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("count"), Some(times)) => {
+                for _ in 0..times.parse().expect("a number") {
+                    COUNT.inc();
+                }
+                println!("done");
+            }
+            (Some("status"), None) => println!("{:?}", Producer::global().status()),
+            _ => panic!("no command {line:?}"),
+        }
+    }
+}
+
+fn threads(count: u64, work: impl Fn(u64) + Sync) {
+    std::thread::scope(|scope| {
+        for thread in 0..count {
+            let work = &work;
+            scope.spawn(move || work(thread));
+        }
+    });
+}
+
+/// `count --threads T --times N [--rate R]`: N increments by each of T threads, R a second each.
+fn count(arguments: &Arguments) {
+    let times = arguments.number("--times", 1_000_000);
+    let rate = arguments.number("--rate", 0);
+    threads(arguments.number("--threads", 1), |_| {
+        if rate == 0 {
+            for _ in 0..times {
+                COUNT.inc();
+            }
+        } else {
+            paced(times, rate);
+        }
+    });
+}
+
+/// Increments in bursts of half a millisecond, at `rate` a second.
+fn paced(times: u64, rate: u64) {
+    let start = Instant::now();
+    let burst = (rate / 2000).max(1);
+    let mut done = 0;
+    while done < times {
+        for _ in 0..burst.min(times - done) {
+            COUNT.inc();
+        }
+        done += burst.min(times - done);
+        let due = Duration::from_nanos(done.saturating_mul(1_000_000_000) / rate);
+        if let Some(early) = due.checked_sub(start.elapsed()) {
+            std::thread::sleep(early);
+        }
+    }
+}
+
+/// `observe --times N`: the values 0.25, 0.5, … N/4, each once, in the histogram and the summary.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn observe(arguments: &Arguments) {
+    let times = arguments.number("--times", 10_000);
+    let count = arguments.number("--threads", 1);
+    threads(count, |thread| {
+        for number in 1..=times {
+            if number % count == thread {
+                let value = number as f64 * 0.25;
+                VALUES.observe(value);
+                SUMMARY.observe(value);
+            }
+        }
+    });
+    LEVEL.set(times as f64);
+    LEVEL.add(0.5);
+}
+
+/// `churn --threads T`: T threads, one after the other, one increment each.
+fn churn(arguments: &Arguments) {
+    for _ in 0..arguments.number("--threads", 1000) {
+        std::thread::spawn(|| COUNT.inc()).join().expect("a thread");
+    }
+}
+
+/// `fork --forks F --threads T --times N [--raw]`: F children of N increments each, while T
+/// threads record; prints how often they did.
+fn fork(arguments: &Arguments) {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let total = std::sync::atomic::AtomicU64::new(0);
+    let forks = arguments.number("--forks", 100);
+    let times = arguments.number("--times", 100);
+    ringmeter::register!(COUNT, CHILD, FORKS).expect("register");
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.number("--threads", 8) {
+            scope.spawn(|| {
+                let mut done = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    for _ in 0..100 {
+                        COUNT.inc();
+                    }
+                    done += 100;
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                total.fetch_add(done, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        for _ in 0..forks {
+            fork_once(times, arguments.has("--raw"));
+            FORKS.inc();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    println!("counted {}", total.into_inner());
+}
+
+fn fork_once(times: u64, raw: bool) {
+    let child = if raw {
+        // SAFETY:
+        // - The child only records metrics and leaves by _exit: both are allowed after a fork of
+        //   a process with threads, which is what this scenario is there to show.
+        unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }
+    } else {
+        // SAFETY: as above.
+        unsafe { libc::fork() }.into()
+    };
+    if child == 0 {
+        for _ in 0..times {
+            CHILD.inc();
+        }
+        // SAFETY:
+        // - Ends the child without running what the parent registered for its own end.
+        unsafe { libc::_exit(0) };
+    }
+    assert!(child > 0, "fork");
+    let mut status = 0;
+    // SAFETY:
+    // - `status` is ours to write, and the child is ours to wait for.
+    let waited = unsafe { libc::waitpid(child.try_into().expect("an id"), &raw mut status, 0) };
+    assert!(i64::from(waited) == child && status == 0, "child {child} ended with {status}");
+}
+
+/// `labels`: one increment for each nasty label value.
+fn labels() {
+    for value in ringmeter_tests::worker::nasty_labels() {
+        LABELS.with(&[&value]).inc();
+    }
+}
+
+/// `small --threads T --series S`: a small service: T threads, S series of all kinds.
+fn small(arguments: &Arguments, producer: Producer) {
+    let series = arguments.number("--series", 100);
+    for number in 0..series / 4 {
+        let name = |kind| format!("worker_{kind}_{number}");
+        producer.counter((name("count") + "_total", "c")).expect("counter").inc();
+        producer.gauge((name("gauge"), "g")).expect("gauge").set(1.0);
+        producer.histogram((name("histogram"), "h")).expect("histogram").observe(1.0);
+        producer.summary((name("summary"), "s")).expect("summary").observe(1.0);
+    }
+    let barrier = std::sync::Barrier::new(
+        usize::try_from(arguments.number("--threads", 8)).expect("threads"),
+    );
+    threads(arguments.number("--threads", 8), |_| {
+        COUNT.inc();
+        barrier.wait();
+    });
+}
+
+/// `retry`: counts, waits for a line, counts again; the directory appears in between.
+fn retry(_: Producer) {
+    LEVEL.set(3.0);
+    LEVEL.add(4.0);
+    VALUES.observe(2.0);
+    for _ in 0..1000 {
+        COUNT.inc();
+    }
+}

@@ -1,0 +1,143 @@
+//! What the SDK does when the world around it refuses.
+
+use std::process::Command;
+use std::time::Duration;
+
+use ringmeter_tests::agent::Agent;
+use ringmeter_tests::directory::Directory;
+use ringmeter_tests::process::{binary, wait_until};
+use ringmeter_tests::worker::Worker;
+
+const COUNT: &str = "worker_count_total";
+
+#[test]
+fn without_a_directory_it_counts_privately_and_hands_over_when_there_is_one() {
+    let directory = Directory::new();
+    let late = directory.path().join("late");
+    let mut worker = Worker::start(&late, "retry");
+    let status = worker.line();
+    assert!(status.starts_with("Private") && status.contains("late"), "{status}");
+    worker.wait_until_done();
+    std::fs::create_dir(&late).expect("the directory appears");
+    let agent = Agent::start(&late);
+    // The next attempt comes at the 1024th record or before.
+    worker.send("count 1024");
+    worker.wait_until_done();
+    worker.send("status");
+    let status = worker.line();
+    assert!(status.starts_with("Shared"), "{status}");
+    let scrape = agent.scrape();
+    assert_eq!(scrape.value(COUNT), 2024.0);
+    assert_eq!(scrape.value("worker_level"), 7.0);
+    assert_eq!(scrape.value("worker_values_count"), 1.0);
+    assert_eq!(scrape.value("worker_values_sum"), 2.0);
+    assert_eq!(scrape.value("worker_values_bucket{le=\"2.0\"}"), 1.0);
+}
+
+#[test]
+fn a_disk_is_refused_with_a_reason() {
+    let path = std::env::temp_dir().join(format!("ringmeter-disk-{}", std::process::id()));
+    std::fs::create_dir_all(&path).expect("a directory");
+    let is_disk = !ringmeter_layout::directory::is_memory_backed(&path).expect("statfs");
+    let mut worker = Worker::start(&path, "count --times 5000");
+    let status = worker.line();
+    worker.wait_until_done();
+    std::fs::remove_dir_all(&path).expect("clean up");
+    assert!(!is_disk || (status.contains("Private") && status.contains("tmpfs")), "{status}");
+}
+
+#[test]
+fn a_read_only_directory_is_refused_with_a_reason() {
+    let directory = Directory::of_size(1 << 20);
+    let flags = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY;
+    let none: Option<&str> = None;
+    nix::mount::mount(none, directory.path(), none, flags, none).expect("remount");
+    let mut worker = Worker::start(directory.path(), "count --times 5000");
+    let status = worker.line();
+    worker.wait_until_done();
+    assert!(status.contains("Private"), "{status}");
+}
+
+#[test]
+fn a_file_size_limit_is_no_signal() {
+    let directory = Directory::new();
+    for limit_bytes in [0_u64, 70_000, 300_000] {
+        let command = under_limit(&binary("worker"), limit_bytes);
+        let mut worker = Worker::start_command(command, directory.path(), "count --times 100000");
+        worker.wait_until_done();
+        worker.send("status");
+        let status = worker.line();
+        // With 300 kB there is room for everything but a lane: cells do.
+        assert_eq!(status.contains("RLIMIT_FSIZE"), limit_bytes < 300_000, "{status}");
+        assert!(worker.finish().success(), "{limit_bytes}: {status}");
+    }
+}
+
+/// The command under `ulimit -f`, which counts in units of 1024 bytes.
+fn under_limit(program: &std::path::Path, limit_bytes: u64) -> Command {
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(format!("ulimit -f {}; exec \"$0\" \"$@\"", limit_bytes / 1024));
+    shell.arg(program);
+    shell
+}
+
+#[test]
+fn a_full_tmpfs_harms_nobody_and_is_retried() {
+    let directory = Directory::of_size(1 << 20);
+    let filler = directory.path().join("filler");
+    std::fs::write(&filler, vec![1; 1_000_000]).expect("fill the tmpfs");
+    let mut worker = Worker::start(directory.path(), "count --threads 2 --times 100000");
+    let status = worker.line();
+    assert!(status.contains("Private") && status.contains("fallocate"), "{status}");
+    worker.wait_until_done();
+    std::fs::remove_file(&filler).expect("make room");
+    let agent = Agent::start(directory.path());
+    worker.send("count 1024");
+    worker.wait_until_done();
+    assert_eq!(agent.scrape().value(COUNT), 201_024.0);
+}
+
+#[test]
+fn a_tmpfs_that_fills_up_later_harms_nobody_either() {
+    // Room for the header, definitions, cells and the first lane, not for eight.
+    let directory = Directory::of_size(512 << 10);
+    let agent_directory = Directory::new();
+    let _ = agent_directory;
+    let mut worker = Worker::start(directory.path(), "idle");
+    worker.wait_until_done();
+    std::fs::write(directory.path().join("filler"), vec![1; 100_000]).expect("take room");
+    let mut second = Worker::start(directory.path(), "count --threads 8 --times 100000");
+    second.wait_until_done();
+    assert!(second.finish().success());
+    worker.send("count 100000");
+    worker.wait_until_done();
+    assert!(worker.finish().success());
+}
+
+#[test]
+fn beyond_the_segment_limit_a_new_process_counts_privately() {
+    let directory = Directory::new();
+    let start = || Worker::start(directory.path(), "idle --segments 3");
+    let mut workers: Vec<Worker> = (0..3).map(|_| start()).collect();
+    assert!(workers.iter_mut().all(|worker| worker.line().starts_with("Shared")));
+    let status = start().line();
+    assert!(status.contains("Private") && status.contains("3 segments"), "{status}");
+    let agent = Agent::start(directory.path());
+    drop(workers);
+    wait_until("the agent makes room", Duration::from_secs(5), || directory.segments().is_empty());
+    assert!(start().line().starts_with("Shared"));
+    drop(agent);
+}
+
+#[test]
+fn the_umask_does_not_lock_the_agent_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg("umask 077; exec \"$0\" \"$@\"").arg(binary("worker"));
+    let mut worker = Worker::start_command(shell, directory.path(), "idle");
+    worker.wait_until_done();
+    let segment = directory.segments().pop().expect("a segment");
+    let mode = std::fs::metadata(&segment).expect("its mode").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
