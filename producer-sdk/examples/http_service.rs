@@ -103,13 +103,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const WORK_MAX_MS: u32 = 10_000;
 const ITEMS: u64 = 1000;
 
-/// A batch is long enough that reading the clock twice (about 40 ns) does not show, and a round
-/// fits into an empty lane of the default size (4096 records), so that no record is spilled.
+/// A batch is long enough that reading the clock twice (about 40 ns) does not show, and all of them
+/// fit into an empty lane of the default size (4096 records), so that no record is spilled.
 const BATCH_RECORDS: u64 = 512;
-const ROUND_BATCHES: u32 = 7;
-const ROUNDS: u32 = 3;
-/// Longer than the longest nap of an agent, so that each round finds an empty lane.
-const ROUND_PAUSE: Duration = Duration::from_millis(200);
+const BATCHES: usize = 7;
+/// Until the start is over and processors have something else to do than to load pages.
+const CALIBRATION_DELAY: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -120,10 +119,12 @@ fn main() -> ExitCode {
         }
         Err(problem) => return fail(&format!("{problem}\n\n{USAGE}"), 64),
     };
+    // Before there are threads that would all make it at once.
+    let producer = Producer::global();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(options.workers)
         .enable_all()
-        .on_thread_start(|| Producer::global().prepare_thread())
+        .on_thread_start(move || producer.prepare_thread())
         .build();
     match runtime.and_then(|runtime| runtime.block_on(run(options.listen))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -134,7 +135,12 @@ fn main() -> ExitCode {
 async fn run(address: SocketAddr) -> io::Result<()> {
     register().map_err(io::Error::other)?;
     match Producer::global().status() {
-        Status::Shared { path } => say(&format!("metrics go to {}", path.display())),
+        Status::Shared { path, pending: None } => {
+            say(&format!("metrics go to {}", path.display()));
+        }
+        Status::Shared { path, pending: Some(reason) } => {
+            say(&format!("metrics go to {}, but not yet all: {reason}", path.display()));
+        }
         Status::Private { reason } => say(&format!("metrics stay in this process: {reason}")),
         status => say(&format!("metrics: {status:?}")),
     }
@@ -332,21 +338,17 @@ impl Work {
 /// Times what a record costs here and now: by way of this thread's lane, when there is a segment.
 fn calibrate() {
     Producer::global().prepare_thread();
-    let mut batches_ns = Vec::new();
-    for _ in 0..ROUNDS {
-        thread::sleep(ROUND_PAUSE);
-        for _ in 0..ROUND_BATCHES {
-            let start = Instant::now();
-            for _ in 0..BATCH_RECORDS {
-                black_box(&CALIBRATIONS).inc();
-            }
-            batches_ns.push(start.elapsed().as_nanos());
+    thread::sleep(CALIBRATION_DELAY);
+    let mut batches_ns = [0; BATCHES];
+    for batch_ns in &mut batches_ns {
+        let start = Instant::now();
+        for _ in 0..BATCH_RECORDS {
+            black_box(&CALIBRATIONS).inc();
         }
+        *batch_ns = start.elapsed().as_nanos();
     }
     batches_ns.sort_unstable();
-    if let Some(median_ns) = batches_ns.get(batches_ns.len() / 2) {
-        RECORD_COST.set(*median_ns as f64 / BATCH_RECORDS as f64 / 1e9);
-    }
+    RECORD_COST.set(batches_ns[BATCHES / 2] as f64 / BATCH_RECORDS as f64 / 1e9);
 }
 
 /// Completes at ctrl-c, and on Unix at SIGTERM.
