@@ -6,9 +6,44 @@
 pub mod config;
 pub mod log;
 
+pub mod budget;
+pub mod limits;
+pub mod log_limit;
+pub mod reject;
+pub mod sum;
+
 pub mod snapshot;
+
+pub mod distribution;
+pub mod series;
+
+pub mod partition;
+
+pub mod aggregate;
+pub mod view;
+
+pub mod context;
+pub mod pace;
+pub mod quarantine;
+pub mod source;
+
+pub mod spill;
+
+pub mod definitions;
+
+pub mod segment;
+
+pub mod attach;
+pub mod discover;
+pub mod drain;
+
+pub mod metrics;
+
+pub mod pipeline;
 
 pub mod expose;
 pub mod web;
+
+pub mod run;
 
 pub mod demo;

@@ -2,7 +2,7 @@
 //!
 //! All of it is safe code over system calls; Linux only.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -24,8 +24,13 @@ impl Identity {
     /// # Errors
     /// What `fstat` says.
     pub fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+        Ok(Self::of_metadata(&file.metadata()?))
+    }
+
+    /// The identity of the file that `metadata` is about, which need not be open.
+    #[must_use]
+    pub fn of_metadata(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
     /// Whether `file` is still this file: after `closefrom` its number may be another's.

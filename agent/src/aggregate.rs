@@ -1,0 +1,376 @@
+//! The totals: counters and distributions over threads and processes, in dense arrays.
+//!
+//! Records name series by their segment's own ids. Each segment has a [`LocalSeries`] that leads
+//! from those to slots in the arrays, so applying a record is two indexed loads and an addition.
+//! Slot 0 of every array stands for "no such series".
+
+use std::sync::Arc;
+
+use ringmeter_layout::definition::FamilyDefinition;
+use ringmeter_layout::naming::{Kind, OVERFLOW_LABEL};
+use ringmeter_layout::record::Record;
+
+use crate::budget::Budget;
+use crate::distribution::{Distribution, Sliding};
+use crate::limits::Limits;
+use crate::partition::{BATCH_RECORDS, Partition, all_single, first_slots};
+use crate::reject::{RejectReason, Rejected};
+use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
+use crate::snapshot::{LabelText, Number};
+use crate::sum::FloatSum;
+
+/// What a series costs besides its labels and buckets: rows, map entries, slots; generous.
+const SERIES_COST_BYTES: u64 = 384;
+
+/// What a series id of a segment means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Local {
+    /// A counter's slot.
+    Counter(u32),
+    /// A histogram's or summary's slot.
+    Distribution(u32),
+    /// A gauge: records cannot change it.
+    Gauge,
+    /// The metric was refused.
+    Refused,
+}
+
+/// What the series ids of one segment mean.
+#[derive(Debug, Default)]
+pub struct LocalSeries {
+    /// Slot of the counter, or 0.
+    counters: Vec<u32>,
+    /// Slot of the distribution, or 0.
+    distributions: Vec<u32>,
+    refused: Vec<bool>,
+}
+
+impl LocalSeries {
+    /// Adds the next series id.
+    pub fn push(&mut self, local: Local) {
+        let (counter, distribution) = match local {
+            Local::Counter(slot) => (slot, 0),
+            Local::Distribution(slot) => (0, slot),
+            Local::Gauge | Local::Refused => (0, 0),
+        };
+        self.counters.push(counter);
+        self.distributions.push(distribution);
+        self.refused.push(local == Local::Refused);
+    }
+
+    /// How many series are known.
+    pub fn len(&self) -> usize {
+        self.counters.len()
+    }
+
+    /// Whether no series is known.
+    pub fn is_empty(&self) -> bool {
+        self.counters.is_empty()
+    }
+
+    #[inline]
+    fn counter(&self, series: u32) -> u32 {
+        self.counters.get(series as usize).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn distribution(&self, series: u32) -> u32 {
+        self.distributions.get(series as usize).copied().unwrap_or(0)
+    }
+
+    fn why_not(&self, series: u32) -> RejectReason {
+        match self.refused.get(series as usize) {
+            None => RejectReason::UnknownSeries,
+            Some(true) => RejectReason::Family,
+            Some(false) => RejectReason::Operation,
+        }
+    }
+}
+
+/// Where a series' totals are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// The series; the overflow series beyond a limit.
+    pub series: SeriesRef,
+    /// Slot among the totals of its kind.
+    pub slot: u32,
+}
+
+/// The totals by kind, each by slot.
+#[derive(Debug)]
+pub struct Totals<'a> {
+    integers: &'a [u64],
+    floats: &'a [FloatSum],
+    /// Histograms and summaries.
+    pub distributions: &'a mut [Distribution],
+}
+
+impl Totals<'_> {
+    /// A counter's total: an integer until a float was added to it.
+    pub fn counter(&self, slot: u32) -> Number {
+        let integer = self.integers.get(slot as usize).copied().unwrap_or(0);
+        match self.floats.get(slot as usize).map_or(0.0, FloatSum::value) {
+            0.0 => Number::U64(integer),
+            float => Number::F64(integer as f64 + float),
+        }
+    }
+}
+
+/// All totals of the agent, owned by one thread.
+#[derive(Debug)]
+pub struct Aggregate {
+    limits: Limits,
+    budget: Budget,
+    registry: Registry,
+    integers: Vec<u64>,
+    floats: Vec<FloatSum>,
+    distributions: Vec<Distribution>,
+    /// The series of each gauge slot.
+    gauges: Vec<SeriesRef>,
+    /// What was not counted.
+    pub rejected: Rejected,
+    overflowed_series: u64,
+    partition: Partition,
+    kept: Vec<Record>,
+}
+
+impl Aggregate {
+    /// Nothing counted yet.
+    pub fn new(limits: Limits) -> Self {
+        let nowhere = SeriesRef { family: u32::MAX, row: 0 };
+        Self {
+            budget: Budget::new(limits.memory_max_bytes),
+            limits,
+            registry: Registry::default(),
+            integers: vec![0],
+            floats: vec![FloatSum::default()],
+            distributions: vec![Distribution::new(Arc::from([]), None)],
+            gauges: vec![nowhere],
+            rejected: Rejected::default(),
+            overflowed_series: 0,
+            partition: Partition::default(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// The metric that a definition means, and one holder more for it.
+    ///
+    /// # Errors
+    /// When a limit is reached.
+    pub fn hold_family(
+        &mut self,
+        definition: &FamilyDefinition,
+        now_ns: u64,
+    ) -> Result<u32, FamilyRefused> {
+        let (family, is_new) = self.registry.hold_family(definition, &self.limits)?;
+        if is_new {
+            // Bounded by the number of metrics, and needed whatever the budget says.
+            let slot = self.new_slot(family, now_ns);
+            let pairs = [(OVERFLOW_LABEL, "true")];
+            if let Some(series) = self.registry.add_row(family, &pairs, slot) {
+                self.remember_gauge(series);
+            }
+        }
+        Ok(family)
+    }
+
+    /// The series of a metric with these labels, and one holder more for it. Beyond a limit, or
+    /// without `has_room`, that is the overflow series.
+    pub fn hold_series(
+        &mut self,
+        family: u32,
+        pairs: &[(&str, &str)],
+        has_room: bool,
+        now_ns: u64,
+    ) -> Option<Placed> {
+        let labels = LabelText::new(pairs);
+        let known = self.registry.family(family)?.find(&labels);
+        let row = match known {
+            Some(row) => Some(SeriesRef { family, row }),
+            None => self.add_series(family, pairs, has_room, now_ns),
+        };
+        if row.is_none() {
+            self.overflowed_series = self.overflowed_series.saturating_add(1);
+        }
+        self.hold(row.unwrap_or(SeriesRef { family, row: OVERFLOW_ROW }))
+    }
+
+    /// The overflow series of a metric, and one holder more for it.
+    pub fn hold_overflow(&mut self, family: u32) -> Option<Placed> {
+        self.hold(SeriesRef { family, row: OVERFLOW_ROW })
+    }
+
+    fn hold(&mut self, series: SeriesRef) -> Option<Placed> {
+        self.registry.hold(series);
+        Some(Placed { series, slot: self.registry.row(series)?.slot })
+    }
+
+    fn add_series(
+        &mut self,
+        family: u32,
+        pairs: &[(&str, &str)],
+        has_room: bool,
+        now_ns: u64,
+    ) -> Option<SeriesRef> {
+        let shape = &self.registry.family(family)?.shape;
+        let slots = if shape.objectives.is_empty() { 0 } else { u64::from(shape.age_buckets) };
+        // Escapes double a text at most.
+        let texts: usize = pairs.iter().map(|(name, value)| name.len() + value.len() * 2).sum();
+        let cost = SERIES_COST_BYTES
+            + texts as u64
+            + shape.bounds.len() as u64 * 8
+            + slots * size_of::<crate::distribution::Buckets>() as u64;
+        let is_over = self.registry.series_count() >= self.limits.series_max;
+        if !has_room || is_over || !self.budget.take(cost) {
+            return None;
+        }
+        let slot = self.new_slot(family, now_ns);
+        let series = self.registry.add_row(family, pairs, slot)?;
+        self.remember_gauge(series);
+        Some(series)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the limit of series is far below 2^32")]
+    fn new_slot(&mut self, family: u32, now_ns: u64) -> u32 {
+        let Some(family) = self.registry.family(family) else { return 0 };
+        let shape = &family.shape;
+        match shape.kind {
+            Kind::Counter => {
+                self.integers.push(0);
+                self.floats.push(FloatSum::default());
+                self.integers.len() as u32 - 1
+            }
+            Kind::Gauge => self.gauges.len() as u32,
+            Kind::Histogram | Kind::Summary => {
+                let needs_window = !shape.objectives.is_empty();
+                let sliding = needs_window
+                    .then(|| Box::new(Sliding::new(shape.max_age_ms, shape.age_buckets, now_ns)));
+                self.distributions.push(Distribution::new(Arc::clone(&shape.bounds), sliding));
+                self.distributions.len() as u32 - 1
+            }
+        }
+    }
+
+    fn remember_gauge(&mut self, series: SeriesRef) {
+        let family = self.registry.family(series.family);
+        if family.is_some_and(|family| family.shape.kind == Kind::Gauge) {
+            self.gauges.push(series);
+        }
+    }
+
+    /// Applies records of one lane, in order. `skip` belongs to the lane.
+    pub fn apply(&mut self, records: &[Record], local: &LocalSeries, skip: &mut u32, now_ns: u64) {
+        if *skip > 0 || !all_single(records) {
+            let mut kept = std::mem::take(&mut self.kept);
+            first_slots(records, skip, &mut kept);
+            self.apply_single(&kept, local, now_ns);
+            self.kept = kept;
+        } else {
+            self.apply_single(records, local, now_ns);
+        }
+    }
+
+    fn apply_single(&mut self, records: &[Record], local: &LocalSeries, now_ns: u64) {
+        for batch in records.chunks(BATCH_RECORDS) {
+            let parts = self.partition.split(batch);
+            let rejected = &mut self.rejected;
+            for record in parts.add_u64 {
+                let slot = local.counter(record.series());
+                match self.integers.get_mut(slot as usize) {
+                    Some(total) if slot > 0 => *total = total.wrapping_add(record.value),
+                    _ => rejected.add(local.why_not(record.series()), 1),
+                }
+            }
+            for record in parts.add_f64 {
+                let slot = local.counter(record.series());
+                let value = f64::from_bits(record.value);
+                match self.floats.get_mut(slot as usize) {
+                    Some(total) if slot > 0 && value.is_finite() && value >= 0.0 => {
+                        total.add(value);
+                    }
+                    Some(_) if slot > 0 => rejected.add(RejectReason::Value, 1),
+                    _ => rejected.add(local.why_not(record.series()), 1),
+                }
+            }
+            for record in parts.observe_f64 {
+                let slot = local.distribution(record.series());
+                match self.distributions.get_mut(slot as usize) {
+                    Some(distribution) if slot > 0 => {
+                        let value = f64::from_bits(record.value);
+                        if !distribution.observe(value, now_ns, &mut self.budget) {
+                            rejected.add(RejectReason::Value, 1);
+                        }
+                    }
+                    _ => rejected.add(local.why_not(record.series()), 1),
+                }
+            }
+            rejected.add(RejectReason::Malformed, parts.other.len() as u64);
+        }
+    }
+
+    /// Adds what a counter's cell took over.
+    pub fn add_counter(&mut self, slot: u32, integer: u64, float: f64) {
+        if let Some(total) = self.integers.get_mut(slot as usize) {
+            *total = total.wrapping_add(integer);
+        }
+        if let Some(total) = self.floats.get_mut(slot as usize)
+            && float != 0.0
+        {
+            total.add(float);
+        }
+    }
+
+    /// A distribution, and the memory that it may use.
+    pub fn distribution(&mut self, slot: u32) -> Option<(&mut Distribution, &mut Budget)> {
+        let distribution = self.distributions.get_mut(slot as usize)?;
+        Some((distribution, &mut self.budget))
+    }
+
+    /// Series definitions that were put into an overflow series.
+    pub fn overflowed_series(&self) -> u64 {
+        self.overflowed_series
+    }
+
+    /// Metrics and series, and the totals beside them.
+    pub fn parts(&mut self) -> (&mut Registry, Totals<'_>) {
+        let totals = Totals {
+            integers: &self.integers,
+            floats: &self.floats,
+            distributions: &mut self.distributions,
+        };
+        (&mut self.registry, totals)
+    }
+
+    /// The series of each gauge slot; slot 0 is none.
+    pub fn gauges(&self) -> &[SeriesRef] {
+        &self.gauges
+    }
+
+    /// Whether the gauge's processes are exposed each on its own.
+    pub fn is_per_process(&self, series: SeriesRef) -> bool {
+        self.registry.family(series.family).is_some_and(Family::is_per_process)
+    }
+
+    /// The account of memory, to look at.
+    pub fn memory(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The account of memory.
+    pub fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+
+    /// Metrics and series.
+    pub fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+#[cfg(test)]
+mod tests;

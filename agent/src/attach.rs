@@ -1,0 +1,226 @@
+//! From a file name to an attached segment, or to the reason why not.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::OFlag;
+use ringmeter_layout::ack::{AckHeader, SIZE_MAX_BYTES, STATE_FINAL};
+use ringmeter_layout::file::{self, Identity};
+use ringmeter_layout::naming::SegmentName;
+use ringmeter_layout::segment::{ChunkTable, Geometry, LIVE_OFFSET_BYTES, RawLive};
+
+use crate::aggregate::LocalSeries;
+use crate::definitions::Definitions;
+use crate::limits::Limits;
+use crate::pace::Pace;
+use crate::quarantine::{Reason, Refusal};
+use crate::segment::{Before, Phase, Segment};
+use crate::spill::Cells;
+
+/// A segment whose header is good, before it is decided whether to attach it.
+pub struct Candidate {
+    /// Name of its file.
+    pub name: SegmentName,
+    /// The file.
+    pub identity: Identity,
+    /// The header.
+    pub geometry: Geometry,
+    /// Whether its process lives.
+    pub is_alive: bool,
+    file: File,
+}
+
+/// What became of a candidate.
+pub enum Attached {
+    /// It is to be drained.
+    Segment(Box<Segment>),
+    /// An agent before this one took everything in it.
+    Final(Identity),
+}
+
+/// The two directories.
+#[derive(Debug, Clone)]
+pub struct Files {
+    segments: PathBuf,
+    acks: PathBuf,
+}
+
+impl Files {
+    /// The directory of segments, which need not exist yet, and that of acks.
+    pub fn new(segments: PathBuf, acks: PathBuf) -> Self {
+        Self { segments, acks }
+    }
+
+    /// The directory of segments.
+    pub fn segments(&self) -> &Path {
+        &self.segments
+    }
+
+    /// Which file has the name of a segment now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn identity(&self, name: &SegmentName) -> io::Result<Identity> {
+        let metadata = fs::symlink_metadata(self.segments.join(name.segment_file()))?;
+        Ok(Identity::of_metadata(&metadata))
+    }
+
+    /// Opens a segment and checks its header, whatever the file is.
+    ///
+    /// # Errors
+    /// Why it is none that this agent reads.
+    pub fn inspect(&self, name: &SegmentName) -> Result<Candidate, Refusal> {
+        let file = file::open_foreign(&self.segments.join(name.segment_file()))
+            .map_err(|error| Refusal::of_open(&error))?;
+        let read = |error: io::Error| Refusal::of_read(&error);
+        let identity = Identity::of(&file).map_err(read)?;
+        let mut page = [0; LIVE_OFFSET_BYTES as usize];
+        file.read_exact_at(&mut page, 0).map_err(read)?;
+        let geometry = Geometry::parse(&page).map_err(|error| Refusal::of_header(&error))?;
+        if geometry.id != name.id() || geometry.service != name.service() {
+            let detail = format!("the header is that of a segment of {}", geometry.service);
+            return Err(Refusal::new(Reason::Name, detail));
+        }
+        // A query that fails says nothing, and the living are read.
+        let is_alive = file::is_locked(&file).unwrap_or(true);
+        Ok(Candidate { name: *name, identity, geometry, is_alive, file })
+    }
+
+    /// Attaches a candidate: opens or makes its ack file.
+    ///
+    /// # Errors
+    /// When the ack file cannot be used.
+    pub fn attach(
+        &self,
+        candidate: Candidate,
+        serial: u64,
+        limits: &Limits,
+        now_ns: u64,
+    ) -> Result<Attached, Refusal> {
+        let Candidate { name, identity, geometry, is_alive, file } = candidate;
+        let path = self.acks.join(name.ack_file());
+        let (ack, before) = open_ack(&path, geometry.id)
+            .map_err(|error| Refusal::new(Reason::Ack, format!("ack file: {error}")))?;
+        let Some(before) = before else { return Ok(Attached::Final(identity)) };
+        let late_after = Duration::from_nanos(limits.spill_late_after_ns);
+        let is_old = age(geometry.created_unix_ns) > late_after;
+        Ok(Attached::Segment(Box::new(Segment {
+            name,
+            identity,
+            serial,
+            geometry,
+            source: Box::new(file),
+            ack: Box::new(ack),
+            before,
+            is_old,
+            phase: if is_alive { Phase::Live } else { Phase::Dying },
+            chunks: ChunkTable::default(),
+            definitions: Definitions::default(),
+            local: LocalSeries::default(),
+            lanes: Vec::new(),
+            cells: Cells::new(now_ns),
+            live: RawLive::default(),
+            pace: Pace::new(),
+            life_asked_ns: now_ns,
+            visited_ns: now_ns,
+            complete_ns: 0,
+            ack_failures: 0,
+        })))
+    }
+
+    /// Removes a segment from which everything was taken, unless another file has its name now.
+    ///
+    /// # Errors
+    /// What the system says, such as that the directory is read-only here.
+    pub fn remove_segment(&self, name: &SegmentName, identity: Identity) -> io::Result<()> {
+        match self.identity(name) {
+            Ok(found) if found == identity => {
+                fs::remove_file(self.segments.join(name.segment_file()))
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes an ack file whose segment is gone.
+    ///
+    /// # Errors
+    /// What the system says; that there is none is no error.
+    pub fn remove_ack(&self, name: &SegmentName) -> io::Result<()> {
+        match fs::remove_file(self.acks.join(name.ack_file())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names of ack files that say that everything was taken, at most `limit`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn final_acks(&self, limit: usize) -> io::Result<Vec<SegmentName>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.acks)?.take(limit) {
+            let file_name = entry?.file_name();
+            let name = file_name.to_str().and_then(|name| SegmentName::parse_ack(name).ok());
+            let Some(name) = name else { continue };
+            let mut bytes = [0; size_of::<AckHeader>()];
+            let Ok(file) = file::open_foreign(&self.acks.join(&file_name)) else { continue };
+            if file.read_exact_at(&mut bytes, 0).is_err() {
+                continue;
+            }
+            let header = AckHeader::parse(&bytes, &name.id());
+            if header.is_some_and(|header| header.state == STATE_FINAL) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+fn age(created_unix_ns: u64) -> Duration {
+    let created = UNIX_EPOCH.checked_add(Duration::from_nanos(created_unix_ns));
+    created.and_then(|created| SystemTime::now().duration_since(created).ok()).unwrap_or_default()
+}
+
+/// Opens the ack file and says what was taken before; `None` when that was everything.
+fn open_ack(path: &Path, segment_id: [u8; 16]) -> io::Result<(File, Option<Before>)> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .custom_flags(flags.bits())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let length = usize::try_from(metadata.len().min(SIZE_MAX_BYTES)).unwrap_or(0);
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    if let Some(header) = AckHeader::parse(&bytes, &segment_id) {
+        if header.state == STATE_FINAL {
+            return Ok((file, None));
+        }
+        let positions = bytes.get(size_of::<AckHeader>()..).unwrap_or_default();
+        let positions = positions.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
+        return Ok((file, Some(Before::Positions(positions))));
+    }
+    let before = if length == 0 { Before::Nothing } else { Before::Unknown };
+    // The app reads it whatever the umask of this process is.
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    let mut fresh = vec![0; usize::try_from(SIZE_MAX_BYTES).unwrap_or(0)];
+    let header = AckHeader::new(segment_id, [0; 16]);
+    let head = bytemuck::bytes_of(&header);
+    if let Some(target) = fresh.get_mut(..head.len()) {
+        target.copy_from_slice(head);
+    }
+    file.write_all_at(&fresh, 0)?;
+    Ok((file, Some(before)))
+}

@@ -1,0 +1,61 @@
+//! Memory that producers can make the agent use, in one account.
+
+/// What may still be allocated on behalf of producers.
+///
+/// Label texts, base-2 buckets and taken-spill marks are paid from here. Where it says no, detail
+/// is given up and counted; totals are kept.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    used_bytes: u64,
+    limit_bytes: u64,
+    refusals: u64,
+}
+
+impl Budget {
+    /// An account with nothing used.
+    pub const fn new(limit_bytes: u64) -> Self {
+        Self { used_bytes: 0, limit_bytes, refusals: 0 }
+    }
+
+    /// Takes `bytes`, or nothing and says so.
+    pub fn take(&mut self, bytes: u64) -> bool {
+        let Some(used) = self.used_bytes.checked_add(bytes).filter(|u| *u <= self.limit_bytes)
+        else {
+            self.refusals = self.refusals.saturating_add(1);
+            return false;
+        };
+        self.used_bytes = used;
+        true
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&mut self, bytes: u64) {
+        self.used_bytes = self.used_bytes.saturating_sub(bytes);
+    }
+
+    /// Bytes in use.
+    pub const fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// How often something was refused.
+    pub const fn refusals(&self) -> u64 {
+        self.refusals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_taken_beyond_the_limit() {
+        let mut budget = Budget::new(100);
+        assert!(budget.take(60));
+        assert!(!budget.take(41));
+        assert!(!budget.take(u64::MAX), "no overflow");
+        assert_eq!((budget.used_bytes(), budget.refusals()), (60, 2));
+        budget.give_back(20);
+        assert!(budget.take(60));
+    }
+}

@@ -1,0 +1,118 @@
+//! Observations: base-2 buckets, exact counts at declared bounds, a sum, and quantiles over a
+//! sliding window. One observation serves any view.
+//!
+//! Buckets are Prometheus' exponential ones at schema 5 (32 to the octave) from 2^-64 to 2^64,
+//! so an estimate is off by at most 1.1 % (see [`bucket`]).
+//!
+//! # Which quantile
+//!
+//! The nearest-rank rule: of n observations in the window, quantile q is the one at rank
+//! max(1, ⌈q·n⌉) in increasing order, and the estimate is the value that stands for its bucket.
+//! Where q·n misses a whole number by rounding only (0.07 × 100 is 7.000000000000001), that
+//! number is the rank. An empty window gives NaN.
+
+mod buckets;
+mod sliding;
+
+use std::sync::Arc;
+
+use ringmeter_layout::bucket;
+
+use crate::budget::Budget;
+use crate::sum::FloatSum;
+
+pub use buckets::{Buckets, Place, SCHEMA};
+pub use sliding::Sliding;
+
+/// The observations of one series.
+#[derive(Debug)]
+pub struct Distribution {
+    bounds: Arc<[f64]>,
+    /// One per bound, and one for `+Inf`; not cumulative.
+    classic: Box<[u64]>,
+    sum: FloatSum,
+    buckets: Buckets,
+    sliding: Option<Box<Sliding>>,
+}
+
+impl Distribution {
+    /// No observations yet. `sliding` is the window for quantiles, where there are any.
+    pub fn new(bounds: Arc<[f64]>, sliding: Option<Box<Sliding>>) -> Self {
+        let classic = vec![0; bounds.len() + 1].into();
+        Self { bounds, classic, sum: FloatSum::default(), buckets: Buckets::default(), sliding }
+    }
+
+    /// Adds one observation; says whether it was one (NaN is none).
+    ///
+    /// Infinite values count in buckets and not in the sum.
+    #[inline]
+    pub fn observe(&mut self, value: f64, now_ns: u64, budget: &mut Budget) -> bool {
+        if value.is_nan() {
+            return false;
+        }
+        let at = bucket::classic_index(&self.bounds, value);
+        if let Some(count) = self.classic.get_mut(at) {
+            *count = count.saturating_add(1);
+        }
+        if value.is_finite() {
+            self.sum.add(value);
+        }
+        self.place(Place::of(value), 1, Some(now_ns), budget);
+        true
+    }
+
+    /// Adds `count` observations to a base-2 bucket, and to the sliding window if `now_ns` is
+    /// given. For spill, whose classic buckets and sum come separately.
+    #[inline]
+    pub fn place(&mut self, place: Place, count: u64, now_ns: Option<u64>, budget: &mut Budget) {
+        self.buckets.add(place, count, budget);
+        if let (Some(sliding), Some(now_ns)) = (&mut self.sliding, now_ns) {
+            sliding.add(place, count, now_ns, budget);
+        }
+    }
+
+    /// Adds `count` observations to the classic bucket at `index`; the last is `+Inf`.
+    pub fn add_classic(&mut self, index: usize, count: u64) {
+        if let Some(bucket) = self.classic.get_mut(index) {
+            *bucket = bucket.saturating_add(count);
+        }
+    }
+
+    /// Adds to the sum, if the value is finite.
+    pub fn add_sum(&mut self, value: f64) {
+        if value.is_finite() {
+            self.sum.add(value);
+        }
+    }
+
+    /// Counts at the declared bounds, not cumulative, `+Inf` last.
+    pub fn classic(&self) -> &[u64] {
+        &self.classic
+    }
+
+    /// All observations: the sum of the classic buckets.
+    pub fn count(&self) -> u64 {
+        self.classic.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The sum of the finite observations.
+    pub fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    /// Base-2 buckets since the beginning.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
+    /// Appends an estimate for each of the increasing `objectives` over the sliding window.
+    pub fn quantiles(&mut self, objectives: &[f64], now_ns: u64, estimates: &mut Vec<f64>) {
+        match &mut self.sliding {
+            Some(sliding) => sliding.at(now_ns).quantiles(objectives, estimates),
+            None => estimates.extend(objectives.iter().map(|_| f64::NAN)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

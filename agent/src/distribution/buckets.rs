@@ -1,0 +1,268 @@
+//! Counts in base-2 buckets: dense windows that grow to what was observed.
+
+use ringmeter_layout::bucket::{self, SpillSlot};
+
+use crate::budget::Budget;
+
+/// 32 buckets to the octave.
+pub const SCHEMA: u8 = 5;
+/// Smallest magnitude with a bucket of its own is above two to this power.
+const EXPONENT_MIN: i32 = -64;
+/// Largest magnitude with a bucket of its own is two to this power.
+const EXPONENT_MAX: i32 = 64;
+const INDEX_MIN: i32 = EXPONENT_MIN * (1 << SCHEMA) + 1;
+const INDEX_MAX: i32 = EXPONENT_MAX * (1 << SCHEMA);
+/// 2^64, exactly.
+const LARGEST: f64 = 18_446_744_073_709_551_616.0;
+/// 2^-64, exactly.
+const SMALLEST: f64 = 1.0 / LARGEST;
+/// Windows grow in steps of an octave.
+const STEP: i32 = 1 << SCHEMA;
+
+/// Where an observation is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the bucket with this index.
+    Positive(i32),
+    /// In the bucket with this index of the magnitudes below zero.
+    Negative(i32),
+    /// Zero.
+    Zero,
+    /// Above zero, and too small for a bucket.
+    Underflow,
+    /// Too large for a bucket, infinity included.
+    Overflow,
+    /// Too large for a bucket and below zero.
+    NegativeOverflow,
+    /// Below zero, and nothing more is known.
+    NegativeUnknown,
+}
+
+impl Place {
+    /// Where a value, not NaN, is counted.
+    #[inline]
+    pub fn of(value: f64) -> Self {
+        if value > SMALLEST && value <= LARGEST {
+            return Self::Positive(bucket::index(value, SCHEMA));
+        }
+        Self::of_rare(value)
+    }
+
+    fn of_rare(value: f64) -> Self {
+        let magnitude = value.abs();
+        if value == 0.0 {
+            Self::Zero
+        } else if magnitude > LARGEST {
+            if value > 0.0 { Self::Overflow } else { Self::NegativeOverflow }
+        } else if value > 0.0 {
+            Self::Underflow
+        } else {
+            // Below zero and next to it: the smallest bucket is near enough.
+            Self::Negative(bucket::index(magnitude, SCHEMA).max(INDEX_MIN))
+        }
+    }
+
+    /// Where spill counted at `slot` in cells of `schema` goes: the middle of its coarser bucket.
+    pub fn of_spill(slot: SpillSlot, schema: u8) -> Self {
+        match slot {
+            SpillSlot::Zero => Self::Zero,
+            SpillSlot::Negative => Self::NegativeUnknown,
+            // Somewhere in (0, 2^-30]: the bucket that ends there keeps counts at bounds right.
+            SpillSlot::Underflow => Self::Positive(bucket::SPILL_EXPONENT_MIN * STEP),
+            SpillSlot::Overflow => Self::Overflow,
+            SpillSlot::Bucket(position) => {
+                let by = SCHEMA.saturating_sub(schema);
+                let upper = bucket::spill_bucket_index(position, schema) << by;
+                let half = (1 << by) / 2;
+                Self::Positive(upper - half)
+            }
+        }
+    }
+}
+
+/// Counts by bucket, from the first to the last that was needed.
+#[derive(Debug, Default, Clone)]
+struct Window {
+    first: i32,
+    counts: Vec<u64>,
+}
+
+impl Window {
+    #[inline]
+    fn get_mut(&mut self, index: i32) -> Option<&mut u64> {
+        let at = usize::try_from(i64::from(index) - i64::from(self.first)).ok()?;
+        self.counts.get_mut(at)
+    }
+
+    /// Whether there is a count for `index` afterwards; grows if the budget allows.
+    fn reserve(&mut self, index: i32, budget: &mut Budget) -> bool {
+        if self.get_mut(index).is_some() {
+            return true;
+        }
+        let index = index.clamp(INDEX_MIN, INDEX_MAX);
+        let length = i32::try_from(self.counts.len()).unwrap_or(i32::MAX);
+        let low = (index - 1).div_euclid(STEP) * STEP + 1;
+        let (first, end) = if self.counts.is_empty() {
+            (low, low + STEP)
+        } else {
+            (low.min(self.first), (low + STEP).max(self.first + length))
+        };
+        let added = usize::try_from(end - first - length).unwrap_or(0);
+        if !budget.take(added as u64 * 8) {
+            return false;
+        }
+        let mut counts = vec![0; self.counts.len() + added];
+        let shift = if self.counts.is_empty() { 0 } else { self.first - first };
+        let shift = usize::try_from(shift).unwrap_or(0);
+        if let Some(target) = counts.get_mut(shift..shift + self.counts.len()) {
+            target.copy_from_slice(&self.counts);
+        }
+        self.first = first;
+        self.counts = counts;
+        true
+    }
+
+    /// The index nearest to `index` that has a count.
+    fn nearest(&self, index: i32) -> Option<i32> {
+        let last = i32::try_from(self.counts.len()).ok()?.checked_sub(1)?;
+        Some(index.clamp(self.first, self.first + last.max(0)))
+    }
+
+    /// Index and count of each bucket, in increasing order.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (i32, u64)> {
+        // The range is as long as the counts, so zipping from behind pairs the right ones.
+        let end = self.first + i32::try_from(self.counts.len()).unwrap_or(0);
+        (self.first..end).zip(self.counts.iter().copied())
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        for (index, count) in other.iter().filter(|(_, count)| *count > 0) {
+            if let Some(own) = self.get_mut(index) {
+                *own = own.saturating_sub(count);
+            }
+        }
+    }
+}
+
+/// Counts in base-2 buckets, with what no bucket is there for.
+#[derive(Debug, Default, Clone)]
+pub struct Buckets {
+    positive: Window,
+    negative: Window,
+    zero: u64,
+    underflow: u64,
+    overflow: u64,
+    negative_overflow: u64,
+    negative_unknown: u64,
+}
+
+impl Buckets {
+    /// Whether `place` can be counted exactly afterwards.
+    pub(super) fn reserve(&mut self, place: Place, budget: &mut Budget) -> bool {
+        match place {
+            Place::Positive(index) => self.positive.reserve(index, budget),
+            Place::Negative(index) => self.negative.reserve(index, budget),
+            _ => true,
+        }
+    }
+
+    /// Counts at `place`; without memory for its bucket, at the nearest one that is there.
+    #[inline]
+    pub fn add(&mut self, place: Place, count: u64, budget: &mut Budget) {
+        if let Place::Positive(index) = place
+            && let Some(own) = self.positive.get_mut(index)
+        {
+            *own = own.saturating_add(count);
+            return;
+        }
+        self.add_rare(place, count, budget);
+    }
+
+    #[cold]
+    fn add_rare(&mut self, place: Place, count: u64, budget: &mut Budget) {
+        self.reserve(place, budget);
+        let own = match place {
+            Place::Positive(index) => {
+                let at = self.positive.nearest(index);
+                at.and_then(|at| self.positive.get_mut(at)).unwrap_or(&mut self.overflow)
+            }
+            Place::Negative(index) => {
+                let at = self.negative.nearest(index);
+                at.and_then(|at| self.negative.get_mut(at)).unwrap_or(&mut self.negative_unknown)
+            }
+            Place::Zero => &mut self.zero,
+            Place::Underflow => &mut self.underflow,
+            Place::Overflow => &mut self.overflow,
+            Place::NegativeOverflow => &mut self.negative_overflow,
+            Place::NegativeUnknown => &mut self.negative_unknown,
+        };
+        *own = own.saturating_add(count);
+    }
+
+    /// Takes away what `other` counted before.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        self.positive.subtract(&other.positive);
+        self.negative.subtract(&other.negative);
+        self.zero = self.zero.saturating_sub(other.zero);
+        self.underflow = self.underflow.saturating_sub(other.underflow);
+        self.overflow = self.overflow.saturating_sub(other.overflow);
+        self.negative_overflow = self.negative_overflow.saturating_sub(other.negative_overflow);
+        self.negative_unknown = self.negative_unknown.saturating_sub(other.negative_unknown);
+    }
+
+    /// Counts nothing, and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.positive.counts.fill(0);
+        self.negative.counts.fill(0);
+        (self.zero, self.underflow, self.overflow) = (0, 0, 0);
+        (self.negative_overflow, self.negative_unknown) = (0, 0);
+    }
+
+    /// The value that stands for each bucket with its count, in increasing order.
+    fn groups(&self) -> impl Iterator<Item = (f64, u64)> {
+        let estimate = |index| bucket::estimate(index, SCHEMA);
+        let below = self.negative.iter().rev().map(move |(i, count)| (-estimate(i), count));
+        let above = self.positive.iter().map(move |(i, count)| (estimate(i), count));
+        [(f64::NAN, self.negative_unknown), (f64::NEG_INFINITY, self.negative_overflow)]
+            .into_iter()
+            .chain(below)
+            .chain([(0.0, self.zero), (SMALLEST, self.underflow)])
+            .chain(above)
+            .chain([(f64::INFINITY, self.overflow)])
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// All observations.
+    pub fn count(&self) -> u64 {
+        self.groups().fold(0, |sum, (_, count)| sum.saturating_add(count))
+    }
+
+    /// Appends an estimate for each of the increasing `objectives`.
+    pub fn quantiles(&self, objectives: &[f64], estimates: &mut Vec<f64>) {
+        let total = self.count();
+        let mut groups = self.groups();
+        let (mut seen, mut value) = (0u64, f64::NAN);
+        for objective in objectives {
+            let rank = rank(*objective, total);
+            while seen < rank {
+                let Some((next, count)) = groups.next() else { break };
+                seen = seen.saturating_add(count);
+                value = next;
+            }
+            estimates.push(value);
+        }
+    }
+}
+
+/// The rank of a quantile among `count` observations, from 1; 0 when there are none.
+#[expect(clippy::cast_possible_truncation, reason = "clamped to the count")]
+#[expect(clippy::cast_sign_loss, reason = "a quantile is not negative")]
+pub(super) fn rank(quantile: f64, count: u64) -> u64 {
+    if count == 0 {
+        return 0;
+    }
+    let exact = quantile * count as f64;
+    let is_rounding = exact - exact.floor() <= exact * (4.0 * f64::EPSILON);
+    let rank = if is_rounding { exact.floor() } else { exact.ceil() };
+    (rank as u64).clamp(1, count)
+}

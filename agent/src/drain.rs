@@ -1,0 +1,271 @@
+//! One visit of a segment, in the order that keeps honest numbers right.
+//!
+//! ```text
+//!   begin   lane control lines     tails and spill counts, first of all
+//!           live words             counts that were published before those
+//!           chunk table            once more after the counts, so that every counted thing
+//!                                  lies in a chunk that is known
+//!   step    definitions, then records of each lane up to its tail, a round at a time
+//!   finish  spill cells and gauges
+//! ```
+//!
+//! A series is published before a record names it, and a chunk before anything in it. Reading
+//! the later thing first, an honest record never names an unknown series.
+
+use ringmeter_layout::lane;
+use ringmeter_layout::record::RECORD_SIZE_BYTES;
+use ringmeter_layout::segment::{
+    ChunkTable, LANE_CLAIMED, LANES_MAX, LIVE_OFFSET_BYTES, LaneGeometry, RawChunk, RawControl,
+    RawLive, chunk_entry_offset_bytes, control_offset_bytes,
+};
+use ringmeter_layout::word::fence_acquire;
+
+use crate::context::Context;
+use crate::definitions::Surroundings;
+use crate::quarantine::{Reason, Refusal};
+use crate::reject::RejectReason;
+use crate::segment::{Before, Lane, Phase, Segment};
+use crate::source::Source;
+use crate::spill::Take;
+
+/// Control lines read beyond the known lanes, so that new ones rarely need a second read.
+const LINES_AHEAD: usize = 4;
+
+impl Segment {
+    /// Looks what is there: liveness, tails, and what was published.
+    pub fn begin(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        self.ask_for_life(context);
+        let mut lines = (self.lanes.len() + LINES_AHEAD).min(LANES_MAX as usize);
+        let mut live = self.read_heads(lines, context)?;
+        let count = |live: &RawLive, known| {
+            ChunkTable::check_lane_count(known, live.lane_count)
+                .map_err(|error| Refusal::new(Reason::Lanes, error))
+        };
+        let known = u32::try_from(self.lanes.len()).unwrap_or(LANES_MAX);
+        if count(&live, known)? as usize > lines {
+            lines = LANES_MAX as usize;
+            live = self.read_heads(lines, context)?;
+        }
+        let lane_count = count(&live, known)?;
+        if live.definition_count != self.live.definition_count || lane_count > known {
+            // Read after the counts: the live words are not copied in any certain order.
+            let chunk_count = read_live(&*self.source)?.chunk_count;
+            self.read_chunks(chunk_count)?;
+        }
+        self.definitions.publish(live.definition_count)?;
+        self.add_lanes(known..lane_count, context)?;
+        self.aim(context)?;
+        self.follow_live(&live, context);
+        Ok(())
+    }
+
+    fn ask_for_life(&mut self, context: &Context<'_>) {
+        let waited = context.now_ns.saturating_sub(self.life_asked_ns);
+        if self.phase == Phase::Live && waited >= context.limits.life_interval_ns {
+            self.life_asked_ns = context.now_ns;
+            // A query that fails says nothing.
+            if matches!(self.source.is_alive(), Ok(false)) {
+                self.phase = Phase::Dying;
+            }
+        }
+    }
+
+    /// Reads control lines and then live words.
+    fn read_heads(&self, lines: usize, context: &mut Context<'_>) -> Result<RawLive, Refusal> {
+        let controls = context.buffers.controls.get_mut(..lines).unwrap_or_default();
+        self.source
+            .read(control_offset_bytes(0), bytemuck::cast_slice_mut(controls))
+            .map_err(|error| Refusal::of_read(&error))?;
+        fence_acquire();
+        read_live(&*self.source)
+    }
+
+    fn read_chunks(&mut self, published: u64) -> Result<(), Refusal> {
+        let refuse = |error| Refusal::new(Reason::Chunks, error);
+        let count = self.chunks.check_count(published).map_err(refuse)?;
+        let known = self.chunks.count();
+        if count == known {
+            return Ok(());
+        }
+        let read = |error| Refusal::of_read(&error);
+        let file_size_bytes = self.source.size_bytes().map_err(read)?;
+        let mut entries = vec![RawChunk::default(); (count - known) as usize];
+        let at = chunk_entry_offset_bytes(known);
+        self.source.read(at, bytemuck::cast_slice_mut(&mut entries)).map_err(read)?;
+        for entry in &entries {
+            self.chunks.push(entry, &self.geometry, file_size_bytes).map_err(refuse)?;
+        }
+        Ok(())
+    }
+
+    fn add_lanes(
+        &mut self,
+        new: std::ops::Range<u32>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        for index in new {
+            // The line in the buffer may be older than the count that published the lane.
+            let mut line = [RawControl::default()];
+            self.source
+                .read(control_offset_bytes(index), bytemuck::cast_slice_mut(&mut line))
+                .map_err(|error| Refusal::of_read(&error))?;
+            let [line] = line;
+            let geometry = LaneGeometry::parse(&line, &self.geometry, &self.chunks)
+                .map_err(|error| Refusal::new(Reason::Lanes, format!("lane {index}: {error}")))?;
+            let tail = context.buffers.controls.get(index as usize).map_or(0, |line| line.tail);
+            let before = match &self.before {
+                Before::Nothing => Some(0),
+                Before::Positions(all) => Some(all.get(index as usize).copied().unwrap_or(0)),
+                Before::Unknown => None,
+            };
+            let usable = |at: &u64| lane::readable(self.capacity(), *at, tail).is_ok();
+            let position = before.filter(usable).unwrap_or_else(|| {
+                // The ack is lost. What the lane holds may have been taken before.
+                context.counts.lanes_rebased = context.counts.lanes_rebased.saturating_add(1);
+                tail
+            });
+            let is_known = matches!(self.before, Before::Nothing);
+            self.lanes.push(Lane {
+                ring_offset_bytes: geometry.ring_offset_bytes,
+                position,
+                target: position,
+                acked: before.unwrap_or(0),
+                skip: 0,
+                // Spill before this agent is in the cells' baseline.
+                spill_count: if is_known || self.complete_ns > 0 { 0 } else { line.spill_count },
+                tail_failures: 0,
+                is_claimed: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Sets for each lane how far this pass reads.
+    fn aim(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        let capacity = self.capacity();
+        for (index, (lane, line)) in
+            self.lanes.iter_mut().zip(&context.buffers.controls).enumerate()
+        {
+            lane.is_claimed = line.state == LANE_CLAIMED;
+            match lane::readable(capacity, lane.position, line.tail) {
+                Ok(_) => (lane.target, lane.tail_failures) = (line.tail, 0),
+                Err(error) => {
+                    lane.target = lane.position;
+                    lane.tail_failures += 1;
+                    if lane.tail_failures >= context.limits.tail_failures_max {
+                        let detail = format!("lane {index}: {error}");
+                        return Err(Refusal::new(Reason::Tail, detail));
+                    }
+                }
+            }
+            let spilled = line.spill_count.saturating_sub(lane.spill_count);
+            if line.spill_count != lane.spill_count {
+                context.counts.spilled = context.counts.spilled.saturating_add(spilled);
+                lane.spill_count = line.spill_count;
+                self.cells.is_due = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what moved in the live words.
+    fn follow_live(&mut self, live: &RawLive, context: &mut Context<'_>) {
+        let is_resumed = self.before != Before::Nothing && self.complete_ns == 0;
+        let seen = std::mem::replace(&mut self.live, *live);
+        let is_moved = live.shared_spill_count != seen.shared_spill_count
+            || live.retire_changes != seen.retire_changes;
+        self.cells.is_due |= is_moved;
+        if is_resumed {
+            return;
+        }
+        let more = |now: u64, before: u64| now.saturating_sub(before);
+        let counts = &mut context.counts;
+        let spilled = more(live.shared_spill_count, seen.shared_spill_count);
+        counts.spilled = counts.spilled.saturating_add(spilled);
+        let overflowed = more(live.overflowed_lookups, seen.overflowed_lookups);
+        counts.overflowed_lookups = counts.overflowed_lookups.saturating_add(overflowed);
+        let rejected = &mut context.aggregate.rejected;
+        rejected.add(RejectReason::Nan, more(live.rejected_nan, seen.rejected_nan));
+        let negative = more(live.rejected_negative, seen.rejected_negative);
+        rejected.add(RejectReason::Negative, negative);
+        let unregistered = more(live.rejected_unregistered, seen.rejected_unregistered);
+        rejected.add(RejectReason::Unregistered, unregistered);
+    }
+
+    /// Does one round: definitions, or when all are read, a share of each lane; then acks.
+    pub fn step(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        if !self.definitions.is_complete() {
+            let mut around = Surroundings {
+                source: &*self.source,
+                geometry: &self.geometry,
+                chunks: &self.chunks,
+                local: &mut self.local,
+                cells: &mut self.cells,
+            };
+            return self.definitions.read(&mut around, context);
+        }
+        for index in 0..self.lanes.len() {
+            self.drain_lane(index, context)?;
+        }
+        self.acknowledge();
+        Ok(())
+    }
+
+    fn drain_lane(&mut self, index: usize, context: &mut Context<'_>) -> Result<(), Refusal> {
+        let capacity = self.capacity();
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        let mut left = lane.backlog().min(context.limits.records_per_round);
+        while left > 0 {
+            let slot = capacity.slot(lane.position);
+            let count =
+                left.min(capacity.records() - slot).min(context.buffers.records.len() as u64);
+            let length = usize::try_from(count).unwrap_or(0);
+            let records = context.buffers.records.get_mut(..length).unwrap_or_default();
+            let at = lane.ring_offset_bytes + slot * RECORD_SIZE_BYTES as u64;
+            self.source
+                .read(at, bytemuck::cast_slice_mut(records))
+                .map_err(|error| Refusal::of_read(&error))?;
+            context.aggregate.apply(records, &self.local, &mut lane.skip, context.now_ns);
+            context.counts.drained = context.counts.drained.saturating_add(count);
+            lane.position = lane.position.wrapping_add(count);
+            left -= count;
+        }
+        Ok(())
+    }
+
+    /// Reads cells and gauges where that is due. `is_scrape` makes them due.
+    pub fn finish(&mut self, is_scrape: bool, context: &mut Context<'_>) -> Result<(), Refusal> {
+        if !self.is_caught_up() {
+            return Ok(());
+        }
+        let schema = self.geometry.spill_schema;
+        let is_last = self.phase == Phase::Dying;
+        let waited = context.now_ns.saturating_sub(self.cells.taken_ns);
+        let is_time = waited >= context.limits.spill_interval_ns || is_scrape;
+        let is_first = self.complete_ns == 0;
+        if is_first && self.before != Before::Nothing {
+            self.cells.take(&*self.source, schema, Take::Baseline, context)?;
+        } else if is_last || (self.cells.is_due && is_time) {
+            let age = context.now_ns.saturating_sub(self.cells.settled_ns);
+            let is_late = (is_first && self.is_old) || age > context.limits.spill_late_after_ns;
+            let take = if is_late { Take::Late } else { Take::Fresh };
+            self.cells.take(&*self.source, schema, take, context)?;
+        } else if !self.cells.is_due {
+            self.cells.settled_ns = context.now_ns;
+        }
+        if !is_last && (is_scrape || is_first || (is_time && self.cells.follows_gauges())) {
+            self.cells.read_gauges(&*self.source, context)?;
+        }
+        self.complete_ns = context.now_ns.max(1);
+        Ok(())
+    }
+}
+
+fn read_live(source: &dyn Source) -> Result<RawLive, Refusal> {
+    let mut live = [RawLive::default()];
+    source
+        .read(LIVE_OFFSET_BYTES.into(), bytemuck::cast_slice_mut(&mut live))
+        .map_err(|error| Refusal::of_read(&error))?;
+    let [live] = live;
+    Ok(live)
+}

@@ -1,0 +1,319 @@
+//! What the agent says about itself: one table, from which the metrics are built.
+
+use crate::budget::Budget;
+use crate::context::Counts;
+use crate::quarantine::Reason;
+use crate::reject::{RejectReason, Rejected};
+use crate::snapshot::FamilyBlock;
+
+/// Everything that the table reads.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The agent's counters.
+    pub counts: &'a Counts,
+    /// What was not counted.
+    pub rejected: &'a Rejected,
+    /// The account of memory.
+    pub budget: &'a Budget,
+    /// Live processes by service.
+    pub producers: Vec<(String, u64)>,
+    /// Segments by state: live, dying, final, quarantined, waiting.
+    pub segments: [(&'static str, u64); 5],
+    /// Refused segments by reason; every reason that has any.
+    pub quarantined: Vec<(Reason, u64)>,
+    /// Lanes owned by a thread, and lanes that are free.
+    pub lanes: [(&'static str, u64); 2],
+    /// Metrics known.
+    pub families: u64,
+    /// Contradicting definitions held by live processes and not exposed.
+    pub conflicts: u64,
+    /// Series known.
+    pub series: u64,
+    /// Limit of series.
+    pub series_max: u64,
+    /// Series definitions put into overflow series.
+    pub overflowed_series: u64,
+    /// Writes of acks that failed.
+    pub ack_failures: u64,
+    /// Entries of the directory that are no segments.
+    pub strangers: u64,
+    /// Timing of passes and scrapes.
+    pub timing: Timing,
+}
+
+/// Timing of passes and scrapes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Timing {
+    /// Passes so far.
+    pub passes: u64,
+    /// Duration of the last pass, nanoseconds.
+    pub pass_ns: u64,
+    /// Duration of the longest pass since the last scrape, nanoseconds.
+    pub pass_max_ns: u64,
+    /// Records found waiting at the begin of the last pass.
+    pub lag_records: u64,
+    /// How full the fullest lane was since the last scrape, 0 to 1.
+    pub fill_max: f64,
+    /// The shortest nap planned now, nanoseconds.
+    pub nap_ns: u64,
+    /// Duration of the last scrape up to its snapshot, nanoseconds.
+    pub scrape_ns: u64,
+}
+
+/// One metric of the agent.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnMetric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// The name of its label, or empty.
+    pub label: &'static str,
+    read: Read,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Read {
+    Counter(fn(&Facts<'_>) -> Vec<(String, u64)>),
+    Gauge(fn(&Facts<'_>) -> Vec<(String, f64)>),
+}
+
+impl OwnMetric {
+    const fn counter(
+        name: &'static str,
+        label: &'static str,
+        help: &'static str,
+        read: fn(&Facts<'_>) -> Vec<(String, u64)>,
+    ) -> Self {
+        Self { name, help, label, read: Read::Counter(read) }
+    }
+
+    const fn gauge(
+        name: &'static str,
+        label: &'static str,
+        help: &'static str,
+        read: fn(&Facts<'_>) -> Vec<(String, f64)>,
+    ) -> Self {
+        Self { name, help, label, read: Read::Gauge(read) }
+    }
+
+    fn block(&self, facts: &Facts<'_>) -> FamilyBlock {
+        match self.read {
+            Read::Counter(read) => self.counters(&read(facts)),
+            Read::Gauge(read) => self.gauges(&read(facts)),
+        }
+    }
+
+    fn counters(&self, samples: &[(String, u64)]) -> FamilyBlock {
+        let labels = self.labels(samples);
+        let samples: Vec<(&[(&str, &str)], u64)> =
+            labels.iter().map(Vec::as_slice).zip(samples.iter().map(|sample| sample.1)).collect();
+        FamilyBlock::of_counters(self.name, self.help, &samples)
+    }
+
+    fn gauges(&self, samples: &[(String, f64)]) -> FamilyBlock {
+        let labels = self.labels(samples);
+        let samples: Vec<(&[(&str, &str)], f64)> =
+            labels.iter().map(Vec::as_slice).zip(samples.iter().map(|sample| sample.1)).collect();
+        FamilyBlock::of_gauges(self.name, self.help, &samples)
+    }
+
+    fn labels<'a, T>(&self, samples: &'a [(String, T)]) -> Vec<Vec<(&'static str, &'a str)>> {
+        let own = |value: &'a str| {
+            if self.label.is_empty() { Vec::new() } else { vec![(self.label, value)] }
+        };
+        samples.iter().map(|(value, _)| own(value)).collect()
+    }
+}
+
+fn one<T>(value: T) -> Vec<(String, T)> {
+    vec![(String::new(), value)]
+}
+
+fn seconds(nanoseconds: u64) -> Vec<(String, f64)> {
+    one(nanoseconds as f64 / 1e9)
+}
+
+fn states(counts: &[(&'static str, u64)]) -> Vec<(String, f64)> {
+    counts.iter().map(|(state, count)| ((*state).to_owned(), *count as f64)).collect()
+}
+
+/// Every metric of the agent, in the order of their names.
+pub const OWN_METRICS: &[OwnMetric] = &[
+    OwnMetric::counter(
+        "ringmeter_ack_failures_total",
+        "",
+        "Writes to ack files that failed; the app spills until one succeeds.",
+        |facts| one(facts.ack_failures),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_build_info",
+        "version",
+        "Always 1; the label tells the version of the agent.",
+        |_| vec![(env!("CARGO_PKG_VERSION").to_owned(), 1.0)],
+    ),
+    OwnMetric::counter(
+        "ringmeter_cells_deferred_total",
+        "",
+        "Times that a cell was left unread because a limit was reached; its spill waits in it.",
+        |facts| one(facts.counts.cells_deferred),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_directory_strangers",
+        "",
+        "Entries of the segments directory that are no segments.",
+        |facts| one(facts.strangers as f64),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_lag_records",
+        "",
+        "Records that the last pass found waiting in lanes.",
+        |facts| one(facts.timing.lag_records as f64),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_lane_fill_max_ratio",
+        "",
+        "How full the fullest lane was found since the last scrape, from 0 to 1.",
+        |facts| one(facts.timing.fill_max),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_lanes",
+        "state",
+        "Lanes of attached segments: claimed by a thread, or free.",
+        |facts| states(&facts.lanes),
+    ),
+    OwnMetric::counter(
+        "ringmeter_lanes_rebased_total",
+        "",
+        "Lanes whose ack was lost: what they held then was left out, so as not to count it twice.",
+        |facts| one(facts.counts.lanes_rebased),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_memory_bytes",
+        "",
+        "Memory held on behalf of producers: texts, buckets and spill marks.",
+        |facts| one(facts.budget.used_bytes() as f64),
+    ),
+    OwnMetric::counter(
+        "ringmeter_memory_refusals_total",
+        "",
+        "Times that the memory limit made the agent give up detail; totals are kept.",
+        |facts| one(facts.budget.refusals()),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_metrics",
+        "",
+        "Metrics that producers have defined, contradicting definitions counted apart.",
+        |facts| one(facts.families as f64),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_metrics_conflicting",
+        "",
+        "Definitions of live producers that contradict the one that is exposed under their name.",
+        |facts| one(facts.conflicts as f64),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_nap_seconds",
+        "",
+        "The shortest nap between two visits of a segment, as planned now.",
+        |facts| seconds(facts.timing.nap_ns),
+    ),
+    OwnMetric::counter(
+        "ringmeter_overflowed_lookups_total",
+        "",
+        "Lookups of label values that apps answered with an overflow series.",
+        |facts| one(facts.counts.overflowed_lookups),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_pass_duration_max_seconds",
+        "",
+        "Duration of the longest pass since the last scrape.",
+        |facts| seconds(facts.timing.pass_max_ns),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_pass_duration_seconds",
+        "",
+        "Duration of the last pass over the segments that were due.",
+        |facts| seconds(facts.timing.pass_ns),
+    ),
+    OwnMetric::counter(
+        "ringmeter_passes_total",
+        "",
+        "Passes over the segments that were due.",
+        |facts| one(facts.timing.passes),
+    ),
+    OwnMetric::gauge("ringmeter_producers", "service", "Live processes by service.", |facts| {
+        facts.producers.iter().map(|(name, n)| (name.clone(), *n as f64)).collect()
+    }),
+    OwnMetric::counter(
+        "ringmeter_records_drained_total",
+        "",
+        "Records read from lanes.",
+        |facts| one(facts.counts.drained),
+    ),
+    OwnMetric::counter(
+        "ringmeter_records_dropped_total",
+        "reason",
+        "Records lost: left in the lanes of a segment that was quarantined while it was read.",
+        |facts| vec![("quarantined".to_owned(), facts.counts.dropped)],
+    ),
+    OwnMetric::counter(
+        "ringmeter_records_rejected_total",
+        "reason",
+        "Records, and parts of cells, that mean nothing: refused by the app or by the agent.",
+        |facts| {
+            let of = |r: &RejectReason| (r.as_str().to_owned(), facts.rejected.get(*r));
+            RejectReason::ALL.iter().map(of).collect()
+        },
+    ),
+    OwnMetric::counter(
+        "ringmeter_records_spilled_total",
+        "",
+        "Records that apps added to cells because a lane was full or there was none; not lost.",
+        |facts| one(facts.counts.spilled),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_scrape_duration_seconds",
+        "",
+        "Duration of the scrape before this one, from its request to its snapshot.",
+        |facts| seconds(facts.timing.scrape_ns),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_segments",
+        "state",
+        "Segments: live, dying (the last is being read), final (all taken), quarantined, waiting.",
+        |facts| states(&facts.segments),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_segments_quarantined",
+        "reason",
+        "Segments that are not read, by reason.",
+        |facts| {
+            let of = |(r, n): &(Reason, u64)| (r.as_str().to_owned(), *n as f64);
+            facts.quarantined.iter().map(of).collect()
+        },
+    ),
+    OwnMetric::gauge(
+        "ringmeter_series",
+        "",
+        "Series that producers have defined, overflow series included.",
+        |facts| one(facts.series as f64),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_series_limit",
+        "",
+        "Series that there may be; beyond, values go to the overflow series of their metric.",
+        |facts| one(facts.series_max as f64),
+    ),
+    OwnMetric::counter(
+        "ringmeter_series_overflowed_total",
+        "",
+        "Definitions of series that were put into an overflow series because of a limit.",
+        |facts| one(facts.overflowed_series),
+    ),
+];
+
+/// The agent's own families of one snapshot.
+pub fn blocks(facts: &Facts<'_>) -> Vec<FamilyBlock> {
+    OWN_METRICS.iter().map(|metric| metric.block(facts)).collect()
+}

@@ -1,0 +1,364 @@
+//! All segments and all totals, and the passes over them. No thread, no clock of its own.
+
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use ringmeter_layout::file::Identity;
+use ringmeter_layout::naming::SegmentName;
+
+use crate::aggregate::Aggregate;
+use crate::attach::{Attached, Candidate, Files};
+use crate::context::{Buffers, Context, Counts};
+use crate::discover::Listing;
+use crate::limits::Limits;
+use crate::log_limit::LogLimit;
+use crate::metrics::Timing;
+use crate::quarantine::{Reason, Refusal};
+use crate::segment::{Phase, Segment};
+use crate::view::View;
+
+/// New files looked into at one listing: each takes about 10 µs.
+const INSPECTIONS_MAX: usize = 256;
+/// Refused files asked at one listing whether they are still the same.
+const REVIEWS_MAX: usize = 1024;
+/// A segment that is due so soon is visited with those that are.
+const DUE_SLACK_NS: u64 = 50_000;
+
+/// Which segments a pass visits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that are due.
+    Due,
+    /// All, with cells and gauges: what was recorded before the pass is in the totals after it.
+    All,
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassReport {
+    /// Whether everything that the pass found published was read.
+    pub is_complete: bool,
+    /// When the next pass is due.
+    pub next_ns: u64,
+}
+
+/// A segment that is not read.
+#[derive(Debug)]
+struct Refused {
+    /// The file that was refused; `None` if it could not be asked.
+    identity: Option<Identity>,
+    reason: Reason,
+}
+
+/// The stages from files to totals, and the totals.
+pub struct Pipeline {
+    files: Files,
+    limits: Limits,
+    aggregate: Aggregate,
+    segments: Vec<Segment>,
+    refused: BTreeMap<SegmentName, Refused>,
+    /// Everything was taken; the file, the ack or both are still there.
+    finals: BTreeMap<SegmentName, Identity>,
+    /// Files beyond the limit of segments.
+    waiting: u64,
+    strangers: u64,
+    /// Where the review of refused files goes on.
+    reviewed: Option<SegmentName>,
+    is_swept: bool,
+    serial: u64,
+    generation: u64,
+    ack_failures: u64,
+    buffers: Buffers,
+    counts: Counts,
+    view: View,
+    timing: Timing,
+    log_limit: LogLimit,
+}
+
+/// One segment in a pass.
+struct Visit {
+    index: usize,
+    fill: f64,
+    refusal: Option<Refusal>,
+}
+
+impl Pipeline {
+    /// Nothing attached yet.
+    pub fn new(files: Files, limits: Limits) -> Self {
+        Self {
+            files,
+            aggregate: Aggregate::new(limits.clone()),
+            segments: Vec::new(),
+            refused: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            waiting: 0,
+            strangers: 0,
+            reviewed: None,
+            is_swept: false,
+            serial: 0,
+            generation: 0,
+            ack_failures: 0,
+            buffers: Buffers::new(&limits),
+            counts: Counts::default(),
+            view: View::default(),
+            timing: Timing::default(),
+            log_limit: LogLimit::default(),
+            limits,
+        }
+    }
+
+    /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more
+    /// to do at once.
+    pub fn reconcile(&mut self, listing: &Listing, now_ns: u64) -> bool {
+        self.strangers = listing.strangers;
+        let present: BTreeSet<SegmentName> = listing.names.iter().copied().collect();
+        if listing.is_complete {
+            self.forget_missing(&present);
+        }
+        self.remove_finals(&present);
+        self.review();
+        let attached: BTreeSet<SegmentName> = self.segments.iter().map(|s| s.name).collect();
+        let is_new = |name: &&SegmentName| {
+            !attached.contains(name)
+                && !self.finals.contains_key(name)
+                && !self.refused.contains_key(name)
+        };
+        let fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
+        let room = self.limits.segments_max.saturating_sub(self.segments.len());
+        let now = fresh.len().min(INSPECTIONS_MAX).min(room);
+        self.attach_all(fresh.get(..now).unwrap_or_default(), now_ns);
+        self.waiting = (fresh.len() - now) as u64;
+        fresh.len() > now && now < room
+    }
+
+    /// Drops what the complete listing lacks. Acks go only now: a file that is still there would
+    /// be read from its beginning without one.
+    fn forget_missing(&mut self, present: &BTreeSet<SegmentName>) {
+        self.refused.retain(|name, _| present.contains(name));
+        if !self.is_swept {
+            self.is_swept = true;
+            // Left over by an agent before this one, between the two removals.
+            let orphans = self.files.final_acks(self.limits.directory_entries_max);
+            for name in orphans.unwrap_or_default().iter().filter(|name| !present.contains(name)) {
+                let _ = self.files.remove_ack(name);
+            }
+        }
+        let files = &self.files;
+        self.finals.retain(|name, _| present.contains(name) || files.remove_ack(name).is_err());
+    }
+
+    fn remove_finals(&mut self, present: &BTreeSet<SegmentName>) {
+        for (name, identity) in &self.finals {
+            if present.contains(name) {
+                // Where the directory is read-only here, the next start of an SDK removes it.
+                let _ = self.files.remove_segment(name, *identity);
+            }
+        }
+    }
+
+    /// Gives refused files another chance: the same file where the reason may pass, another file
+    /// under its name always.
+    fn review(&mut self) {
+        let is_free = self.segments.is_empty();
+        let from = self.reviewed.map_or(Bound::Unbounded, Bound::Excluded);
+        let some: Vec<SegmentName> =
+            self.refused.range((from, Bound::Unbounded)).take(REVIEWS_MAX).map(|r| *r.0).collect();
+        self.reviewed = some.last().copied().filter(|_| some.len() == REVIEWS_MAX);
+        for name in some {
+            let Some(refused) = self.refused.get(&name) else { continue };
+            let may_pass = match refused.reason {
+                Reason::OtherService => is_free,
+                reason => reason.is_passing(),
+            };
+            let is_same = self.files.identity(&name).ok() == refused.identity;
+            if may_pass || !is_same {
+                self.refused.remove(&name);
+            }
+        }
+    }
+
+    fn attach_all(&mut self, names: &[SegmentName], now_ns: u64) {
+        let mut candidates = Vec::new();
+        for name in names {
+            match self.files.inspect(name) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(refusal) => {
+                    let identity = self.files.identity(name).ok();
+                    self.refuse(*name, identity, &refusal, now_ns);
+                }
+            }
+        }
+        // The first live service has the directory.
+        candidates.sort_by_key(|c| (!c.is_alive, c.geometry.created_unix_ns, c.name));
+        for candidate in candidates {
+            self.attach(candidate, now_ns);
+        }
+    }
+
+    fn attach(&mut self, candidate: Candidate, now_ns: u64) {
+        let (name, identity) = (candidate.name, candidate.identity);
+        let other = self.segments.first().map(|first| first.geometry.service.clone());
+        if let Some(other) = other.filter(|other| *other != candidate.geometry.service) {
+            let detail = format!("the directory is used by the service {other}");
+            let refusal = Refusal::new(Reason::OtherService, detail);
+            return self.refuse(name, Some(identity), &refusal, now_ns);
+        }
+        self.serial += 1;
+        match self.files.attach(candidate, self.serial, &self.limits, now_ns) {
+            Ok(Attached::Segment(segment)) => {
+                if self.log_limit.allows(now_ns) {
+                    let segment = name.segment_file();
+                    tracing::info!(segment = segment.as_str(), "attached");
+                }
+                self.segments.push(*segment);
+            }
+            Ok(Attached::Final(identity)) => {
+                self.finals.insert(name, identity);
+            }
+            Err(refusal) => self.refuse(name, Some(identity), &refusal, now_ns),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        name: SegmentName,
+        identity: Option<Identity>,
+        refusal: &Refusal,
+        now_ns: u64,
+    ) {
+        if self.log_limit.allows(now_ns) {
+            tracing::warn!(
+                segment = name.segment_file().as_str(),
+                reason = refusal.reason.as_str(),
+                detail = refusal.detail,
+                "segment quarantined"
+            );
+        }
+        self.refused.insert(name, Refused { identity, reason: refusal.reason });
+    }
+
+    /// Reads segments: at most the limit's time, a round of each after the other.
+    pub fn pass(&mut self, scope: Scope, clock: &impl Fn() -> u64) -> PassReport {
+        let begin_ns = clock();
+        let limit_ns = match scope {
+            Scope::Due => self.limits.pass_duration_max_ns,
+            Scope::All => self.limits.scrape_duration_max_ns,
+        };
+        let deadline_ns = begin_ns.saturating_add(limit_ns);
+        let mut visits = self.begin(scope, begin_ns);
+        self.rounds(&mut visits, deadline_ns, clock);
+        let is_complete = self.end(scope, &mut visits, clock);
+        let end_ns = clock();
+        self.settle(visits, end_ns);
+        self.note_timing(end_ns.saturating_sub(begin_ns));
+        let dues = self.segments.iter().map(|segment| segment.pace.due_ns());
+        PassReport { is_complete, next_ns: dues.min().unwrap_or(u64::MAX) }
+    }
+
+    fn begin(&mut self, scope: Scope, now_ns: u64) -> Vec<Visit> {
+        let Self { segments, aggregate, limits, buffers, counts, timing, .. } = self;
+        timing.lag_records = 0;
+        let mut visits = Vec::new();
+        for (index, segment) in segments.iter_mut().enumerate() {
+            if scope == Scope::Due && segment.pace.due_ns() > now_ns + DUE_SLACK_NS {
+                continue;
+            }
+            let mut context = Context { aggregate, limits, buffers, counts, now_ns };
+            let refusal = segment.begin(&mut context).err();
+            let fill = segment.fill();
+            timing.lag_records = timing.lag_records.saturating_add(segment.backlog());
+            timing.fill_max = timing.fill_max.max(fill);
+            visits.push(Visit { index, fill, refusal });
+        }
+        visits
+    }
+
+    fn rounds(&mut self, visits: &mut [Visit], deadline_ns: u64, clock: &impl Fn() -> u64) {
+        let Self { segments, aggregate, limits, buffers, counts, .. } = self;
+        loop {
+            let mut is_left = false;
+            for visit in visits.iter_mut() {
+                let Some(segment) = segments.get_mut(visit.index) else { continue };
+                if visit.refusal.is_some() || segment.is_caught_up() {
+                    continue;
+                }
+                let now_ns = clock();
+                if now_ns > deadline_ns {
+                    return;
+                }
+                let mut context = Context { aggregate, limits, buffers, counts, now_ns };
+                visit.refusal = segment.step(&mut context).err();
+                is_left |= visit.refusal.is_none() && !segment.is_caught_up();
+            }
+            if !is_left {
+                return;
+            }
+        }
+    }
+
+    /// Reads cells and gauges, and plans the next visits.
+    fn end(&mut self, scope: Scope, visits: &mut [Visit], clock: &impl Fn() -> u64) -> bool {
+        let Self { segments, aggregate, limits, buffers, counts, .. } = self;
+        let mut is_complete = true;
+        for visit in visits.iter_mut().filter(|visit| visit.refusal.is_none()) {
+            let Some(segment) = segments.get_mut(visit.index) else { continue };
+            let now_ns = clock();
+            let mut context = Context { aggregate, limits, buffers, counts, now_ns };
+            visit.refusal = segment.finish(scope == Scope::All, &mut context).err();
+            let slept_ns = now_ns.saturating_sub(segment.visited_ns);
+            segment.visited_ns = now_ns;
+            segment.pace.plan(visit.fill, slept_ns, segment.is_caught_up(), now_ns);
+            is_complete &= segment.is_caught_up();
+        }
+        is_complete
+    }
+
+    /// Parts with segments that were refused, and with those whose last record is in.
+    fn settle(&mut self, visits: Vec<Visit>, now_ns: u64) {
+        // From behind, because removal moves the last into the gap.
+        for visit in visits.into_iter().rev() {
+            let Some(segment) = self.segments.get_mut(visit.index) else { continue };
+            if let Some(refusal) = visit.refusal {
+                // A tail that lies is not believed, so this is at most what the lanes hold.
+                let lost = segment.backlog();
+                self.counts.dropped = self.counts.dropped.saturating_add(lost);
+                let segment = self.segments.swap_remove(visit.index);
+                self.refuse(segment.name, Some(segment.identity), &refusal, now_ns);
+                self.part_with(segment);
+            } else if segment.phase == Phase::Dying && segment.is_caught_up() {
+                if segment.acknowledge_final().is_err() {
+                    self.ack_failures = self.ack_failures.saturating_add(1);
+                    continue;
+                }
+                let segment = self.segments.swap_remove(visit.index);
+                // Where it may not be removed, its ack tells the next start of an SDK to do so.
+                let _ = self.files.remove_segment(&segment.name, segment.identity);
+                self.finals.insert(segment.name, segment.identity);
+                if self.log_limit.allows(now_ns) {
+                    let name = segment.name.segment_file();
+                    tracing::info!(segment = name.as_str(), "process ended, all taken");
+                }
+                self.part_with(segment);
+            }
+        }
+    }
+
+    fn part_with(&mut self, mut segment: Segment) {
+        self.ack_failures = self.ack_failures.saturating_add(segment.ack_failures);
+        segment.cells.release(&mut self.aggregate);
+        for family in segment.definitions.families() {
+            self.aggregate.registry().release_family(family);
+        }
+    }
+
+    fn note_timing(&mut self, pass_ns: u64) {
+        let timing = &mut self.timing;
+        timing.passes = timing.passes.saturating_add(1);
+        timing.pass_ns = pass_ns;
+        timing.pass_max_ns = timing.pass_max_ns.max(pass_ns);
+        let naps = self.segments.iter().map(|segment| segment.pace.nap_ns());
+        timing.nap_ns = naps.min().unwrap_or(0);
+    }
+}

@@ -1,0 +1,99 @@
+//! From the pipeline's state to a snapshot.
+
+use std::collections::BTreeMap;
+
+use super::Pipeline;
+use crate::metrics::{self, Facts};
+use crate::quarantine::Reason;
+use crate::segment::Phase;
+use crate::snapshot::Snapshot;
+
+impl Pipeline {
+    /// Everything as it is now. A pass of all segments comes before.
+    pub fn snapshot(&mut self, now_ns: u64) -> Snapshot {
+        self.generation += 1;
+        let mut names: Vec<(u64, String)> =
+            self.segments.iter().map(|s| (s.serial, process_name(&s.geometry.id))).collect();
+        names.sort_unstable();
+        let name = |serial: u64| {
+            let at = names.binary_search_by_key(&serial, |(serial, _)| *serial);
+            at.ok().and_then(|at| names.get(at)).map_or_else(String::new, |own| own.1.clone())
+        };
+        let live = self.segments.iter().filter(|segment| segment.phase == Phase::Live);
+        let samples = live.flat_map(|segment| segment.cells.samples(segment.serial));
+        let mut blocks = self.view.blocks(&mut self.aggregate, samples, name, now_ns);
+        blocks.extend(self.own_blocks());
+        self.timing.pass_max_ns = self.timing.pass_ns;
+        self.timing.fill_max = 0.0;
+        Snapshot::new(self.generation, blocks)
+    }
+
+    /// Notes how long the last scrape took, for the next one to tell.
+    pub fn note_scrape(&mut self, duration_ns: u64) {
+        self.timing.scrape_ns = duration_ns;
+    }
+
+    fn own_blocks(&mut self) -> Vec<crate::snapshot::FamilyBlock> {
+        let (families, series, conflicts) = {
+            let registry = self.aggregate.registry();
+            (registry.family_count(), registry.series_count(), registry.conflict_count())
+        };
+        let is_live = |phase| phase == Phase::Live;
+        let live = self.segments.iter().filter(|segment| is_live(segment.phase)).count() as u64;
+        let lanes = || self.segments.iter().flat_map(|segment| &segment.lanes);
+        let claimed = lanes().filter(|lane| lane.is_claimed).count() as u64;
+        let free = lanes().count() as u64 - claimed;
+        let failures = self.segments.iter().map(|segment| segment.ack_failures);
+        let facts = Facts {
+            counts: &self.counts,
+            rejected: &self.aggregate.rejected,
+            budget: self.aggregate.memory(),
+            producers: self.producers(),
+            segments: [
+                ("live", live),
+                ("dying", self.segments.len() as u64 - live),
+                ("final", self.finals.len() as u64),
+                ("quarantined", self.refused.len() as u64),
+                ("waiting", self.waiting),
+            ],
+            quarantined: self.quarantined(),
+            lanes: [("claimed", claimed), ("free", free)],
+            families: families as u64,
+            conflicts: conflicts as u64,
+            series: series as u64,
+            series_max: self.limits.series_max as u64,
+            overflowed_series: self.aggregate.overflowed_series(),
+            ack_failures: failures.fold(self.ack_failures, u64::saturating_add),
+            strangers: self.strangers,
+            timing: self.timing,
+        };
+        metrics::blocks(&facts)
+    }
+
+    fn producers(&self) -> Vec<(String, u64)> {
+        let mut producers: BTreeMap<&str, u64> = BTreeMap::new();
+        for segment in self.segments.iter().filter(|segment| segment.phase == Phase::Live) {
+            *producers.entry(&segment.geometry.service).or_default() += 1;
+        }
+        producers.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+
+    fn quarantined(&self) -> Vec<(Reason, u64)> {
+        let mut reasons: BTreeMap<Reason, u64> = Reason::ALL.map(|reason| (reason, 0)).into();
+        for refused in self.refused.values() {
+            *reasons.entry(refused.reason).or_default() += 1;
+        }
+        reasons.into_iter().collect()
+    }
+}
+
+/// The first half of the segment's random id: a process id means nothing across containers.
+fn process_name(id: &[u8; 16]) -> String {
+    let mut name = String::with_capacity(16);
+    for byte in id.iter().take(8) {
+        for digit in [byte >> 4, byte & 0xf] {
+            name.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    name
+}

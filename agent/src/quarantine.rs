@@ -1,0 +1,130 @@
+//! Why the agent refuses a segment. Its other files are not affected.
+
+use std::io;
+
+use ringmeter_layout::definition::DefinitionError;
+use ringmeter_layout::file::OpenError;
+use ringmeter_layout::segment::SegmentError;
+
+/// Why a segment is not read, or no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The file cannot be opened; tried again at every listing.
+    Open,
+    /// It is no plain file with one name.
+    NotRegular,
+    /// The file ends before its contents do.
+    Short,
+    /// The system cannot read it.
+    Io,
+    /// A layout that this agent does not know.
+    Version,
+    /// The header is none.
+    Header,
+    /// The header carries another id or service than the file's name.
+    Name,
+    /// Another service has the directory; tried again when that is gone.
+    OtherService,
+    /// The live words or the chunk table are wrong.
+    Chunks,
+    /// A lane is not where it may be.
+    Lanes,
+    /// A tail went back, or further than its lane is long.
+    Tail,
+    /// A definition is wrong.
+    Definitions,
+    /// The ack file cannot be made; tried again at every listing.
+    Ack,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::Open,
+        Self::NotRegular,
+        Self::Short,
+        Self::Io,
+        Self::Version,
+        Self::Header,
+        Self::Name,
+        Self::OtherService,
+        Self::Chunks,
+        Self::Lanes,
+        Self::Tail,
+        Self::Definitions,
+        Self::Ack,
+    ];
+
+    /// The reason as a label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::NotRegular => "not_regular",
+            Self::Short => "short",
+            Self::Io => "io",
+            Self::Version => "version",
+            Self::Header => "header",
+            Self::Name => "name",
+            Self::OtherService => "other_service",
+            Self::Chunks => "chunks",
+            Self::Lanes => "lanes",
+            Self::Tail => "tail",
+            Self::Definitions => "definitions",
+            Self::Ack => "ack",
+        }
+    }
+
+    /// Whether the same file may be good at a later time.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Open | Self::Ack | Self::OtherService)
+    }
+}
+
+/// A refusal: the reason, and the particulars for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Reason,
+    /// What exactly is wrong.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal for `reason`.
+    pub fn new(reason: Reason, detail: impl ToString) -> Self {
+        Self { reason, detail: detail.to_string() }
+    }
+
+    /// A read that failed.
+    pub fn of_read(error: &io::Error) -> Self {
+        let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
+        Self::new(if is_short { Reason::Short } else { Reason::Io }, error)
+    }
+
+    /// A header that is none.
+    pub fn of_header(error: &SegmentError) -> Self {
+        let reason = match error {
+            SegmentError::Version { .. } | SegmentError::Features { .. } => Reason::Version,
+            SegmentError::Short { .. } => Reason::Short,
+            _ => Reason::Header,
+        };
+        Self::new(reason, error)
+    }
+
+    /// A file that was not opened.
+    pub fn of_open(error: &OpenError) -> Self {
+        let reason = match error {
+            // A symbolic link, which is not followed.
+            OpenError::Io(io) if io.raw_os_error() == Some(nix::libc::ELOOP) => Reason::NotRegular,
+            OpenError::Io(_) => Reason::Open,
+            OpenError::NotRegular | OpenError::Linked { .. } => Reason::NotRegular,
+        };
+        Self::new(reason, error)
+    }
+}
+
+impl From<DefinitionError> for Refusal {
+    fn from(error: DefinitionError) -> Self {
+        Self::new(Reason::Definitions, error)
+    }
+}

@@ -1,0 +1,77 @@
+//! What was not counted, by reason.
+
+/// Why a record, or a part of a cell, was not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RejectReason {
+    /// Its series is not defined.
+    UnknownSeries,
+    /// Its operation does not fit the kind of its series.
+    Operation,
+    /// Operation, slots or flags have no meaning in this layout.
+    Malformed,
+    /// Its value is none that the operation allows.
+    Value,
+    /// Its metric was refused: the limit of metrics, or of contradicting definitions, is reached.
+    Family,
+    /// A word of a cell went back, or is no finite number.
+    Cell,
+    /// The app observed NaN.
+    Nan,
+    /// The app added a negative number to a counter.
+    Negative,
+    /// The app recorded in a metric that could not be registered.
+    Unregistered,
+}
+
+impl RejectReason {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::UnknownSeries,
+        Self::Operation,
+        Self::Malformed,
+        Self::Value,
+        Self::Family,
+        Self::Cell,
+        Self::Nan,
+        Self::Negative,
+        Self::Unregistered,
+    ];
+
+    /// The reason as a label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownSeries => "unknown_series",
+            Self::Operation => "operation",
+            Self::Malformed => "malformed",
+            Self::Value => "value",
+            Self::Family => "metric_refused",
+            Self::Cell => "cell",
+            Self::Nan => "nan",
+            Self::Negative => "negative",
+            Self::Unregistered => "unregistered",
+        }
+    }
+}
+
+/// Counts by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected([u64; RejectReason::ALL.len()]);
+
+impl Rejected {
+    /// Adds to one reason.
+    pub fn add(&mut self, reason: RejectReason, count: u64) {
+        if let Some(own) = self.0.get_mut(reason as usize) {
+            *own = own.saturating_add(count);
+        }
+    }
+
+    /// The count of one reason.
+    pub fn get(&self, reason: RejectReason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// All reasons together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}

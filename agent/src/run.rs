@@ -1,0 +1,187 @@
+//! Wires the stages: one thread that drains, and one that serves.
+//!
+//! ```text
+//!   drain thread    nap ► events ► listing ► pass ► snapshot ─┐
+//!                    ▲ eventfd                                │ one-shot channels
+//!   main thread     scrape ── request ────────────────────────┴► render ► socket
+//! ```
+//!
+//! A scrape wakes the drain thread and joins the *next* pass: what was recorded before the scrape
+//! was asked for is in it. The two threads share nothing but the list of requests.
+
+mod drain_thread;
+mod exclusive;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use ringmeter_layout::directory::{self, Directory, DirectoryError, Subdirectory};
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::attach::Files;
+use crate::config::{AgentConfig, WebConfig};
+use crate::discover::Watcher;
+use crate::limits::Limits;
+use crate::pipeline::Pipeline;
+use crate::web::server::{BindError, Either, bind, first_of, serve};
+use crate::web::{Pipeline as _, ScrapesServed, WebOptions};
+use drain_thread::DrainThread;
+use exclusive::Exclusive;
+
+/// Why the agent did not start, or did not go on.
+#[derive(Debug)]
+pub enum RunError {
+    /// The shared directory cannot be used.
+    Directory(DirectoryError),
+    /// Another agent drains this directory.
+    Occupied,
+    /// An address cannot be listened on.
+    Bind(BindError),
+    /// A system call failed.
+    Io {
+        /// What it was for.
+        purpose: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The thread that drains has ended, which it never should.
+    Drain,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(error) => error.fmt(f),
+            Self::Occupied => f.write_str("another agent is running on this directory"),
+            Self::Bind(error) => error.fmt(f),
+            Self::Io { purpose, error } => write!(f, "cannot {purpose}: {error}"),
+            Self::Drain => f.write_str("the draining thread has ended unexpectedly"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
+    move |error| RunError::Io { purpose, error }
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// [`RunError`] when it cannot start, or cannot go on.
+pub fn run(config: &AgentConfig) -> Result<(), RunError> {
+    let limits = Limits::default();
+    let directory = open_directory(config)?;
+    // Held until the end: the lock falls with it.
+    let _exclusive = Exclusive::take(&directory.agent_path())?;
+    raise_descriptor_limit();
+    let files = Files::new(directory.segments_path(), directory.agent_path());
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(io_error("start the runtime"))?;
+    runtime.block_on(async {
+        let listeners = bind(&config.web.listen_addresses).await.map_err(RunError::Bind)?;
+        let stops = Stops::new().map_err(io_error("handle signals"))?;
+        let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
+        let pipeline = Pipeline::new(files, limits);
+        let (drain, ended) =
+            DrainThread::start(pipeline, watcher).map_err(io_error("start the draining thread"))?;
+        let drain = Arc::new(drain);
+        let outcome = serve_until_stopped(&config.web, listeners, &drain, ended, stops).await;
+        drain.stop();
+        outcome
+    })
+}
+
+fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
+    let directory = directory::find(config.directory.as_deref()).map_err(RunError::Directory)?;
+    directory::open_subdirectory(&directory, Subdirectory::Agent).map_err(RunError::Directory)?;
+    let path = directory.path().display();
+    tracing::info!(directory = %path, source = ?directory.source(), "draining");
+    if matches!(directory::is_memory_backed(directory.path()), Ok(false)) {
+        tracing::warn!(directory = %path, "not in memory: records of apps cause disk writes");
+    }
+    Ok(directory)
+}
+
+/// Two descriptors per segment need more than the usual 1024.
+fn raise_descriptor_limit() {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, hard, "cannot raise the limit of descriptors");
+    }
+}
+
+/// Serves; after a stop signal, until one scrape of the final values or the linger is over.
+async fn serve_until_stopped(
+    web: &WebConfig,
+    listeners: Vec<TcpListener>,
+    drain: &Arc<DrainThread>,
+    ended: oneshot::Receiver<()>,
+    mut stops: Stops,
+) -> Result<(), RunError> {
+    let served = ScrapesServed::new();
+    let options = WebOptions::new(web.telemetry_path.clone());
+    let (waiting, linger) = (served.clone(), web.shutdown_linger);
+    let mut outcome = Ok(());
+    let shutdown = async {
+        let asked = stopped(&mut stops, drain, &waiting, linger);
+        if let Either::Second(_) = first_of(asked, ended).await {
+            outcome = Err(RunError::Drain);
+        }
+    };
+    serve(listeners, Arc::clone(drain), options, served, shutdown).await;
+    outcome
+}
+
+/// Completes when the agent may go: after a signal, and one scrape, the linger or a second signal.
+async fn stopped(
+    stops: &mut Stops,
+    drain: &Arc<DrainThread>,
+    served: &ScrapesServed,
+    linger: Duration,
+) {
+    stops.next().await;
+    tracing::info!(linger_ms = u64::try_from(linger.as_millis()).unwrap_or(0), "stopping");
+    let last_scrape = async {
+        // Not ready yet: then there is nothing that a scrape could fetch.
+        if let Ok(snapshot) = drain.scrape().await {
+            served.wait_for_generation(snapshot.generation()).await;
+        }
+    };
+    let patience = first_of(tokio::time::sleep(linger), stops.next());
+    match first_of(last_scrape, patience).await {
+        Either::First(()) => tracing::info!("final values served"),
+        Either::Second(Either::First(())) => tracing::info!("linger is over"),
+        Either::Second(Either::Second(())) => tracing::info!("second signal"),
+    }
+}
+
+/// The signals that end the agent.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        first_of(self.terminate.recv(), self.interrupt.recv()).await;
+    }
+}

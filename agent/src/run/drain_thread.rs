@@ -1,0 +1,169 @@
+//! The thread that owns all segments and totals.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use tokio::sync::oneshot;
+
+use crate::discover::Watcher;
+use crate::pipeline::{Pipeline, Scope};
+use crate::snapshot::Snapshot;
+use crate::web::{self, NotReady};
+
+/// Not ready for longer than these passes means that some producer keeps the first one busy.
+const PASSES_TO_READY_MAX: u32 = 10;
+/// A pass is over within a second, so a thread silent for this long is stuck.
+const SILENCE_MAX_NS: u64 = 30_000_000_000;
+/// Longest sleep, so that the sign of life is fresh.
+const SLEEP_MAX_NS: u64 = 1_000_000_000;
+
+type Request = oneshot::Sender<Arc<Snapshot>>;
+
+/// What both threads touch.
+struct Shared {
+    requests: Mutex<Vec<Request>>,
+    wake: EventFd,
+    is_ready: AtomicBool,
+    is_stopped: AtomicBool,
+    /// When the thread last began a pass.
+    alive_ns: AtomicU64,
+    start: Instant,
+}
+
+impl Shared {
+    /// Monotonic nanoseconds; never 0, which stands for "never".
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn wake(&self) {
+        // Fails only if the count is at its maximum, and then the thread is awake.
+        let _ = self.wake.write(1);
+    }
+
+    fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The other threads' end.
+pub(super) struct DrainThread {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl DrainThread {
+    /// Starts the thread. The receiver completes when it ends, for whatever reason.
+    pub(super) fn start(
+        pipeline: Pipeline,
+        watcher: Watcher,
+    ) -> io::Result<(Self, oneshot::Receiver<()>)> {
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        let shared = Arc::new(Shared {
+            requests: Mutex::default(),
+            wake: EventFd::from_value_and_flags(0, flags)?,
+            is_ready: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            alive_ns: AtomicU64::new(0),
+            start: Instant::now(),
+        });
+        let (end, ended) = oneshot::channel();
+        let own = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("drain".to_owned()).spawn(move || {
+            // Dropped when the thread ends, by a panic too.
+            let _end: oneshot::Sender<()> = end;
+            drain(&own, pipeline, watcher);
+        })?;
+        Ok((Self { shared, thread: Mutex::new(Some(thread)) }, ended))
+    }
+
+    /// Ends the thread after its current pass. What is recorded later waits for the next agent.
+    pub(super) fn stop(&self) {
+        self.shared.is_stopped.store(true, Ordering::Relaxed);
+        self.shared.wake();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // An error is a panic in the thread, which has been reported where it happened.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl web::Pipeline for DrainThread {
+    async fn scrape(&self) -> Result<Arc<Snapshot>, NotReady> {
+        if !self.is_ready() {
+            return Err(NotReady { reason: "the first pass is not over yet".to_owned() });
+        }
+        let (request, answer) = oneshot::channel();
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        self.shared.wake();
+        answer.await.map_err(|_| NotReady { reason: "the agent is stopping".to_owned() })
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.is_ready.load(Ordering::Relaxed)
+    }
+
+    fn is_healthy(&self) -> bool {
+        let alive_ns = self.shared.alive_ns.load(Ordering::Relaxed);
+        self.shared.now_ns().saturating_sub(alive_ns) < SILENCE_MAX_NS
+    }
+}
+
+fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
+    let clock = || shared.now_ns();
+    let mut passes_to_ready = 0;
+    let mut has_more_files = false;
+    while !shared.is_stopped.load(Ordering::Relaxed) {
+        shared.alive_ns.store(clock(), Ordering::Relaxed);
+        // Before the events and the pass: all that was recorded before a request is in its pass.
+        let requests = shared.take_requests();
+        let asked_ns = clock();
+        watcher.discard_events();
+        let is_scrape = !requests.is_empty();
+        if has_more_files || watcher.due_ns(is_scrape) <= clock() {
+            let listing = watcher.list(clock);
+            has_more_files = pipeline.reconcile(&listing, clock());
+        }
+        let is_ready = shared.is_ready.load(Ordering::Relaxed);
+        let scope = if is_scrape || !is_ready { Scope::All } else { Scope::Due };
+        let report = pipeline.pass(scope, &clock);
+        if is_scrape {
+            // The clients may have gone meanwhile; the snapshot is cheap to drop.
+            let snapshot = Arc::new(pipeline.snapshot(clock()));
+            pipeline.note_scrape(clock().saturating_sub(asked_ns));
+            requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
+        }
+        if !is_ready {
+            passes_to_ready += 1;
+            let is_full = report.is_complete && !has_more_files;
+            if is_full || passes_to_ready >= PASSES_TO_READY_MAX {
+                shared.is_ready.store(true, Ordering::Relaxed);
+                tracing::info!("ready");
+            }
+        }
+        if !has_more_files {
+            sleep_until(shared, &watcher, report.next_ns.min(watcher.due_ns(false)));
+        }
+    }
+}
+
+/// Sleeps until the time, a wake-up by the other thread, or a change in the directory.
+fn sleep_until(shared: &Shared, watcher: &Watcher, until_ns: u64) {
+    let sleep_ns = until_ns.saturating_sub(shared.now_ns()).min(SLEEP_MAX_NS);
+    let timeout = TimeSpec::from(Duration::from_nanos(sleep_ns));
+    let wake = PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN);
+    let mut descriptors = vec![wake];
+    descriptors.extend(watcher.descriptor().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    // An interruption by a signal is a short sleep.
+    let _ = ppoll(&mut descriptors, Some(timeout), None);
+    let is_woken = descriptors.first().and_then(PollFd::any).unwrap_or(false);
+    if is_woken {
+        let _ = shared.wake.read();
+    }
+}

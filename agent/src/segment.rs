@@ -1,0 +1,154 @@
+//! What the agent knows of one attached segment.
+
+use std::io;
+
+use ringmeter_layout::ack;
+use ringmeter_layout::file::Identity;
+use ringmeter_layout::lane::Capacity;
+use ringmeter_layout::naming::SegmentName;
+use ringmeter_layout::segment::{ChunkTable, Geometry, RawLive};
+
+use crate::aggregate::LocalSeries;
+use crate::definitions::Definitions;
+use crate::pace::Pace;
+use crate::source::{AckSink, Source};
+use crate::spill::Cells;
+
+/// What the ack file said when the segment was attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// There was none: everything in the segment is new.
+    Nothing,
+    /// Up to these positions, one per lane, all was taken by an agent before this one.
+    Positions(Vec<u64>),
+    /// There was one, and it cannot be read: what is in the segment may have been taken.
+    Unknown,
+}
+
+/// Whether the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It held its lock when last asked.
+    Live,
+    /// Its lock was free: what is read from now on is the last.
+    Dying,
+}
+
+/// One lane.
+#[derive(Debug)]
+pub struct Lane {
+    /// Where the ring starts in the file.
+    pub ring_offset_bytes: u64,
+    /// Position up to which records are applied.
+    pub position: u64,
+    /// Tail that this pass reads up to.
+    pub target: u64,
+    /// Position that the app was told.
+    pub acked: u64,
+    /// Slots that still belong to a record begun before `position`.
+    pub skip: u32,
+    /// Spill count as last seen.
+    pub spill_count: u64,
+    /// Passes in a row whose tail could not be right.
+    pub tail_failures: u32,
+    /// Whether a thread owns the lane.
+    pub is_claimed: bool,
+}
+
+impl Lane {
+    /// Records that this pass has still to read.
+    pub fn backlog(&self) -> u64 {
+        self.target.wrapping_sub(self.position)
+    }
+}
+
+/// One attached segment.
+pub struct Segment {
+    /// Name of its file.
+    pub name: SegmentName,
+    /// The file, so that another one under its name is not taken for it.
+    pub identity: Identity,
+    /// Counts attachments; names the process in the agent.
+    pub serial: u64,
+    /// The header, copied once.
+    pub geometry: Geometry,
+    /// The file's bytes.
+    pub source: Box<dyn Source>,
+    /// The ack file.
+    pub ack: Box<dyn AckSink>,
+    /// What was taken before this agent.
+    pub before: Before,
+    /// Whether what it holds at the first visit is too old for sliding windows.
+    pub is_old: bool,
+    /// Whether the process lives.
+    pub phase: Phase,
+    /// Chunks accepted so far.
+    pub chunks: ChunkTable,
+    /// Definitions read so far.
+    pub definitions: Definitions,
+    /// What the series ids mean.
+    pub local: LocalSeries,
+    /// Lanes accepted so far.
+    pub lanes: Vec<Lane>,
+    /// Spill cells and gauges.
+    pub cells: Cells,
+    /// Live words as last seen.
+    pub live: RawLive,
+    /// When the segment is visited next.
+    pub pace: Pace,
+    /// When liveness was last asked for.
+    pub life_asked_ns: u64,
+    /// When it was last visited.
+    pub visited_ns: u64,
+    /// When everything published was last read; 0 before the first time.
+    pub complete_ns: u64,
+    /// Writes of acks that failed.
+    pub ack_failures: u64,
+}
+
+impl Segment {
+    /// Records that this pass has still to read.
+    pub fn backlog(&self) -> u64 {
+        self.lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.backlog()))
+    }
+
+    /// Whether everything that this pass found published is read.
+    pub fn is_caught_up(&self) -> bool {
+        self.definitions.is_complete() && self.lanes.iter().all(|lane| lane.backlog() == 0)
+    }
+
+    /// How full the fullest lane is, from 0 to 1.
+    pub fn fill(&self) -> f64 {
+        let most = self.lanes.iter().map(Lane::backlog).max().unwrap_or(0);
+        most as f64 / self.geometry.lane_capacity.records() as f64
+    }
+
+    /// Capacity of each lane.
+    pub fn capacity(&self) -> Capacity {
+        self.geometry.lane_capacity
+    }
+
+    /// Tells the app what was read: one write for all lanes that moved.
+    pub fn acknowledge(&mut self) {
+        let moved = |lane: &Lane| lane.position != lane.acked;
+        let Some(first) = self.lanes.iter().position(moved) else { return };
+        let last = self.lanes.iter().rposition(moved).unwrap_or(first);
+        let Some(range) = self.lanes.get(first..=last) else { return };
+        let positions: Vec<u64> = range.iter().map(|lane| lane.position).collect();
+        let Ok(first_lane) = u32::try_from(first) else { return };
+        let at = ack::position_offset_bytes(first_lane);
+        match self.ack.write(at, bytemuck::cast_slice(&positions)) {
+            Ok(()) => self.lanes.iter_mut().for_each(|lane| lane.acked = lane.position),
+            // Written again with the next pass; until then the app spills when a lane is full.
+            Err(_) => self.ack_failures = self.ack_failures.saturating_add(1),
+        }
+    }
+
+    /// Tells whoever sweeps that everything was taken.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn acknowledge_final(&mut self) -> io::Result<()> {
+        self.ack.write(ack::STATE_OFFSET_BYTES, &ack::STATE_FINAL.to_le_bytes())
+    }
+}

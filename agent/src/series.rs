@@ -1,0 +1,317 @@
+//! Which metrics and series there are over all processes, and who defines them.
+//!
+//! A metric is known by its name, a series by its metric and its sorted labels. Processes that
+//! define the same series share it, and its totals outlive them. Definitions of one name that
+//! contradict one another are *variants*: each keeps its own totals, and one is exposed, the one
+//! that was first, until no live process holds it and another is held. So a rolling deployment
+//! can change buckets, and nothing counted meanwhile is lost.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ringmeter_layout::definition::FamilyDefinition;
+use ringmeter_layout::naming::{GaugeRule, Kind};
+
+use crate::limits::Limits;
+use crate::snapshot::{FamilyMeta, LabelText};
+
+/// Everything that two processes must agree on to share a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// Counter, gauge, histogram or summary.
+    pub kind: Kind,
+    /// How gauges of several processes merge.
+    pub gauge_rule: GaugeRule,
+    /// Label names, sorted.
+    pub label_names: Box<[Box<str>]>,
+    /// Upper bounds of the classic buckets, without `+Inf`.
+    pub bounds: Arc<[f64]>,
+    /// Quantiles.
+    pub objectives: Arc<[f64]>,
+    /// Length of the sliding window, milliseconds.
+    pub max_age_ms: u64,
+    /// Slots of the sliding window.
+    pub age_buckets: u32,
+}
+
+impl Shape {
+    fn of(definition: &FamilyDefinition) -> Self {
+        let mut label_names: Vec<Box<str>> =
+            definition.label_names.iter().map(|name| name.as_str().into()).collect();
+        label_names.sort_unstable();
+        Self {
+            kind: definition.kind,
+            gauge_rule: definition.gauge_rule,
+            label_names: label_names.into(),
+            bounds: definition.bounds.as_slice().into(),
+            objectives: definition.objectives.as_slice().into(),
+            max_age_ms: definition.max_age_ms,
+            age_buckets: definition.age_buckets,
+        }
+    }
+
+    fn meta(&self, name: &str, help: &str) -> FamilyMeta {
+        match self.kind {
+            Kind::Counter => FamilyMeta::counter(name, help),
+            Kind::Gauge => FamilyMeta::gauge(name, help),
+            Kind::Histogram => FamilyMeta::histogram(name, help, &self.bounds),
+            Kind::Summary => FamilyMeta::summary(name, help, &self.objectives),
+        }
+    }
+}
+
+/// A series of a metric, by dense numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesRef {
+    /// Number of the metric.
+    pub family: u32,
+    /// Number of the series within it; 0 is the overflow series.
+    pub row: u32,
+}
+
+/// The overflow series of every metric.
+pub const OVERFLOW_ROW: u32 = 0;
+
+/// One series.
+#[derive(Debug)]
+pub struct Row {
+    /// Its labels.
+    pub labels: LabelText,
+    /// Where its totals are, among those of its kind.
+    pub slot: u32,
+    /// How many live processes define it and did not retire it.
+    holders: u32,
+    /// Retired by the last process that held it.
+    is_retired: bool,
+    /// The labels as given, kept where another label is added for each process.
+    pairs: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Row {
+    /// Whether the series was removed by all that defined it.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
+    /// Names and values of the labels; only of gauges that are exposed per process.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct Family {
+    /// What is rendered once.
+    pub meta: Arc<FamilyMeta>,
+    /// What all its processes agree on.
+    pub shape: Shape,
+    rows: Vec<Row>,
+    by_labels: HashMap<LabelText, u32>,
+    /// How many attached segments define it.
+    holders: u32,
+    /// Rows in the order of their labels; complete after `sort`.
+    sorted: Vec<u32>,
+}
+
+impl Family {
+    /// The series, by number.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Whether each process has a series of its own.
+    pub fn is_per_process(&self) -> bool {
+        self.shape.kind == Kind::Gauge && self.shape.gauge_rule == GaugeRule::PerProcess
+    }
+
+    /// The series with these labels.
+    pub fn find(&self, labels: &LabelText) -> Option<u32> {
+        self.by_labels.get(labels).copied()
+    }
+
+    /// Rows in the order of their labels.
+    pub fn sorted(&mut self) -> &[u32] {
+        let known = self.sorted.len();
+        if known < self.rows.len() {
+            let fresh = u32::try_from(known).unwrap_or(u32::MAX);
+            let end = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            self.sorted.extend(fresh..end);
+            let rows = &self.rows;
+            // Stable, which is fast for what is sorted but for its end.
+            self.sorted.sort_by_key(|row| rows.get(*row as usize).map(|row| &row.labels));
+        }
+        &self.sorted
+    }
+}
+
+/// Why a metric was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FamilyRefused {
+    /// As many metrics as there may be.
+    Families,
+    /// As many contradicting definitions of this name as there may be.
+    Variants,
+}
+
+#[derive(Debug)]
+struct Variants {
+    /// Oldest first.
+    families: Vec<u32>,
+    exposed: u32,
+}
+
+/// All metrics and series.
+#[derive(Debug, Default)]
+pub struct Registry {
+    families: Vec<Family>,
+    names: HashMap<Box<str>, Variants>,
+    rows: usize,
+}
+
+impl Registry {
+    /// Number of series, overflow series included.
+    pub fn series_count(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of metrics, contradicting definitions counted apart.
+    pub fn family_count(&self) -> usize {
+        self.families.len()
+    }
+
+    /// How many contradicting definitions are held by live processes and not exposed.
+    pub fn conflict_count(&self) -> usize {
+        let hidden = |variants: &Variants| {
+            let others = variants.families.iter().filter(|id| **id != variants.exposed);
+            others.filter(|id| self.family(**id).is_some_and(|f| f.holders > 0)).count()
+        };
+        self.names.values().filter(|v| v.families.len() > 1).map(hidden).sum()
+    }
+
+    /// A metric by number.
+    pub fn family(&self, id: u32) -> Option<&Family> {
+        self.families.get(id as usize)
+    }
+
+    /// The metrics that are exposed, with their numbers.
+    pub fn exposed(&mut self) -> impl Iterator<Item = (u32, &mut Family)> {
+        let names = &self.names;
+        (0u32..).zip(&mut self.families).filter(|(id, family)| {
+            names.get(family.meta.name()).is_some_and(|variants| variants.exposed == *id)
+        })
+    }
+
+    /// The metric that `definition` means, and one holder more for it. Says whether it is new,
+    /// in which case its overflow series is still to be added.
+    ///
+    /// # Errors
+    /// When a limit is reached.
+    pub fn hold_family(
+        &mut self,
+        definition: &FamilyDefinition,
+        limits: &Limits,
+    ) -> Result<(u32, bool), FamilyRefused> {
+        let shape = Shape::of(definition);
+        let name = definition.name.as_str();
+        let known: &[u32] = self.names.get(name).map_or(&[], |v| v.families.as_slice());
+        let same = known.iter().find(|id| self.family(**id).is_some_and(|f| f.shape == shape));
+        if let Some(id) = same.copied() {
+            self.add_holder(id);
+            return Ok((id, false));
+        }
+        if self.families.len() >= limits.families_max {
+            return Err(FamilyRefused::Families);
+        }
+        if known.len() >= limits.variants_max {
+            return Err(FamilyRefused::Variants);
+        }
+        let id = u32::try_from(self.families.len()).map_err(|_| FamilyRefused::Families)?;
+        self.families.push(Family {
+            meta: Arc::new(shape.meta(name, &definition.help)),
+            shape,
+            rows: Vec::new(),
+            by_labels: HashMap::new(),
+            holders: 0,
+            sorted: Vec::new(),
+        });
+        let fresh = || Variants { families: Vec::new(), exposed: id };
+        self.names.entry(name.into()).or_insert_with(fresh).families.push(id);
+        self.add_holder(id);
+        Ok((id, true))
+    }
+
+    fn add_holder(&mut self, id: u32) {
+        if let Some(family) = self.families.get_mut(id as usize) {
+            family.holders = family.holders.saturating_add(1);
+        }
+        self.choose(id);
+    }
+
+    /// One holder less for a metric.
+    pub fn release_family(&mut self, id: u32) {
+        if let Some(family) = self.families.get_mut(id as usize) {
+            family.holders = family.holders.saturating_sub(1);
+        }
+        self.choose(id);
+    }
+
+    /// Decides again which variant of a name is exposed: the living hold it, then the newest.
+    fn choose(&mut self, id: u32) {
+        let families = &self.families;
+        let is_held = |id: &u32| families.get(*id as usize).is_some_and(|f| f.holders > 0);
+        let Some(family) = families.get(id as usize) else { return };
+        let Some(variants) = self.names.get_mut(family.meta.name()) else { return };
+        if is_held(&variants.exposed) {
+            return;
+        }
+        if let Some(newest) = variants.families.iter().rev().find(|id| is_held(id)) {
+            variants.exposed = *newest;
+        }
+    }
+
+    /// Adds a series whose totals are at `slot`; its labels must be new.
+    pub fn add_row(&mut self, family: u32, pairs: &[(&str, &str)], slot: u32) -> Option<SeriesRef> {
+        let own = self.families.get_mut(family as usize)?;
+        let row = u32::try_from(own.rows.len()).ok()?;
+        let labels = LabelText::new(pairs);
+        own.by_labels.insert(labels.clone(), row);
+        let kept = if own.is_per_process() { pairs } else { &[] };
+        let pairs = kept.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        own.rows.push(Row { labels, slot, holders: 0, is_retired: false, pairs });
+        self.rows += 1;
+        Some(SeriesRef { family, row })
+    }
+
+    /// The row of a series.
+    pub fn row(&self, series: SeriesRef) -> Option<&Row> {
+        self.families.get(series.family as usize)?.rows.get(series.row as usize)
+    }
+
+    fn row_mut(&mut self, series: SeriesRef) -> Option<&mut Row> {
+        self.families.get_mut(series.family as usize)?.rows.get_mut(series.row as usize)
+    }
+
+    /// One holder more: the series is defined, or revived.
+    pub fn hold(&mut self, series: SeriesRef) {
+        if let Some(row) = self.row_mut(series) {
+            row.holders = row.holders.saturating_add(1);
+            row.is_retired = false;
+        }
+    }
+
+    /// One holder less, because its process has gone: the series stays.
+    pub fn release(&mut self, series: SeriesRef) {
+        if let Some(row) = self.row_mut(series) {
+            row.holders = row.holders.saturating_sub(1);
+        }
+    }
+
+    /// One holder less, because its process removed the series: with the last one it goes.
+    pub fn retire(&mut self, series: SeriesRef) {
+        if let Some(row) = self.row_mut(series) {
+            row.holders = row.holders.saturating_sub(1);
+            row.is_retired = row.holders == 0;
+        }
+    }
+}

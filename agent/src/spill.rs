@@ -1,0 +1,400 @@
+//! Cells: what apps put there while a lane was full is taken by difference; gauges are read.
+//!
+//! Cells are cumulative and the agent never resets one. It remembers what it took of each, and
+//! adds what is new. Marks are made at the first spill into a cell, so cells that are never used
+//! cost nothing.
+
+use ringmeter_layout::bucket::{SpillSlot, spill_bucket_count};
+use ringmeter_layout::cell;
+use ringmeter_layout::naming::{GaugeRule, Kind};
+
+use crate::aggregate::{Aggregate, Placed};
+use crate::context::{BUFFER_WORDS, Context};
+use crate::distribution::Place;
+use crate::quarantine::Refusal;
+use crate::reject::RejectReason;
+use crate::series::SeriesRef;
+use crate::source::Source;
+use crate::view::GaugeSample;
+
+/// Gaps between cells up to this size are read over rather than read around.
+const GAP_MAX_BYTES: u64 = 4096;
+
+/// What is done with the contents of cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// They were taken by an agent before this one: only what comes later counts.
+    Baseline,
+    /// What is new is added, and enters sliding windows.
+    Fresh,
+    /// What is new is added to totals only, because it may be old.
+    Late,
+}
+
+/// A cell that takes spill.
+#[derive(Debug)]
+struct SpillCell {
+    offset_bytes: u64,
+    words: usize,
+    kind: Kind,
+    bounds: u32,
+    placed: Placed,
+    /// The words as taken; none while they are all zero.
+    taken: Option<Box<[u64]>>,
+    is_retired: bool,
+}
+
+/// A gauge's cell.
+#[derive(Debug)]
+struct GaugeCell {
+    offset_bytes: u64,
+    placed: Placed,
+    value: f64,
+    changes: u64,
+    moved_ns: u64,
+    is_read: bool,
+    is_retired: bool,
+}
+
+/// All cells of a segment.
+#[derive(Debug, Default)]
+pub struct Cells {
+    spill: Vec<SpillCell>,
+    gauges: Vec<GaugeCell>,
+    is_sorted: bool,
+    has_most_recent: bool,
+    size_bytes: u64,
+    marks_bytes: u64,
+    /// Something may be in the cells that was not taken.
+    pub is_due: bool,
+    /// When nothing was left in the cells for the last time.
+    pub settled_ns: u64,
+    /// When cells were read for the last time.
+    pub taken_ns: u64,
+}
+
+trait Placeable {
+    fn span(&self) -> (u64, u64);
+}
+
+impl Placeable for SpillCell {
+    fn span(&self) -> (u64, u64) {
+        (self.offset_bytes, self.words as u64 * 8)
+    }
+}
+
+impl Placeable for GaugeCell {
+    fn span(&self) -> (u64, u64) {
+        (self.offset_bytes, cell::GAUGE_SIZE_BYTES)
+    }
+}
+
+impl Cells {
+    /// No cells yet, and nothing in them at `now_ns`.
+    pub fn new(now_ns: u64) -> Self {
+        Self { settled_ns: now_ns, ..Self::default() }
+    }
+
+    /// Adds the cell of a series, whose place in the segment is checked.
+    pub fn push(
+        &mut self,
+        kind: Kind,
+        bounds: u32,
+        offset_bytes: u64,
+        size_bytes: u64,
+        placed: Placed,
+        context: &mut Context<'_>,
+    ) {
+        self.is_sorted = false;
+        self.is_due = true;
+        let is_retired = false;
+        if kind == Kind::Gauge {
+            let family = context.aggregate.registry().family(placed.series.family);
+            self.has_most_recent |=
+                family.is_some_and(|family| family.shape.gauge_rule == GaugeRule::MostRecent);
+            let (value, changes, moved_ns, is_read) = (0.0, 0, 0, false);
+            let gauge =
+                GaugeCell { offset_bytes, placed, value, changes, moved_ns, is_read, is_retired };
+            self.gauges.push(gauge);
+            return;
+        }
+        self.size_bytes += size_bytes;
+        if self.size_bytes > context.limits.cells_per_segment_max_bytes {
+            context.counts.cells_deferred = context.counts.cells_deferred.saturating_add(1);
+            return;
+        }
+        let words = usize::try_from(size_bytes / 8).unwrap_or(0);
+        let taken = None;
+        self.spill.push(SpillCell { offset_bytes, words, kind, bounds, placed, taken, is_retired });
+    }
+
+    fn sort(&mut self) {
+        if !self.is_sorted {
+            self.spill.sort_by_key(|cell| cell.offset_bytes);
+            self.gauges.sort_by_key(|gauge| gauge.offset_bytes);
+            self.is_sorted = true;
+        }
+    }
+
+    /// Whether gauges are to be read between scrapes.
+    pub fn follows_gauges(&self) -> bool {
+        self.has_most_recent
+    }
+
+    /// Reads every spill cell and adds what is new.
+    pub fn take(
+        &mut self,
+        source: &dyn Source,
+        schema: u8,
+        take: Take,
+        context: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        self.sort();
+        let Context { aggregate, buffers, counts, now_ns, .. } = context;
+        let marks = &mut self.marks_bytes;
+        let mut is_left = false;
+        each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
+            if !cell.take(words, schema, take, *now_ns, marks, aggregate) {
+                counts.cells_deferred = counts.cells_deferred.saturating_add(1);
+                is_left = true;
+            }
+        })?;
+        self.taken_ns = *now_ns;
+        self.is_due = is_left;
+        if !is_left {
+            self.settled_ns = *now_ns;
+        }
+        Ok(())
+    }
+
+    /// Reads every gauge.
+    pub fn read_gauges(
+        &mut self,
+        source: &dyn Source,
+        context: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        self.sort();
+        let Context { aggregate, buffers, now_ns, .. } = context;
+        each_cell(&mut self.gauges, source, &mut buffers.words, |gauge, words| {
+            gauge.read(words, *now_ns, aggregate);
+        })
+    }
+
+    /// The gauges that are not retired, as last read.
+    pub fn samples(&self, process: u64) -> impl Iterator<Item = GaugeSample> {
+        let shown = self.gauges.iter().filter(|gauge| gauge.is_read && !gauge.is_retired);
+        shown.map(move |gauge| GaugeSample {
+            slot: gauge.placed.slot,
+            value: gauge.value,
+            moved_ns: gauge.moved_ns,
+            process,
+        })
+    }
+
+    /// Gives up everything when the segment goes.
+    pub fn release(&mut self, aggregate: &mut Aggregate) {
+        let spill = self.spill.iter().filter(|cell| !cell.is_retired).map(|cell| cell.placed);
+        let gauges = self.gauges.iter().filter(|gauge| !gauge.is_retired).map(|g| g.placed);
+        for placed in spill.chain(gauges) {
+            aggregate.registry().release(placed.series);
+        }
+        aggregate.budget().give_back(self.marks_bytes);
+        *self = Self::default();
+    }
+}
+
+/// Reads sorted cells in as few stretches as fit the buffer, and hands each its words.
+fn each_cell<C: Placeable>(
+    cells: &mut [C],
+    source: &dyn Source,
+    buffer: &mut [u64],
+    mut apply: impl FnMut(&mut C, &[u64]),
+) -> Result<(), Refusal> {
+    let mut rest = cells;
+    while let Some(start) = rest.first().map(|cell| cell.span().0) {
+        let mut end = start;
+        let fits = |cell: &&C| {
+            let (offset, size) = cell.span();
+            let next = end.max(offset + size);
+            let is_near = offset <= end + GAP_MAX_BYTES;
+            let is_in = next - start <= BUFFER_WORDS as u64 * 8;
+            if is_near && is_in {
+                end = next;
+            }
+            is_near && is_in
+        };
+        // A single cell always fits: the largest is below 18 KiB.
+        let count = rest.iter().take_while(fits).count().max(1);
+        let length = usize::try_from((end - start) / 8).unwrap_or(0);
+        let Some(words) = buffer.get_mut(..length) else { return Ok(()) };
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+        source.read(start, bytes).map_err(|error| Refusal::of_read(&error))?;
+        let (now, later) = rest.split_at_mut(count);
+        for cell in now {
+            let (offset, size) = cell.span();
+            let at = usize::try_from((offset - start) / 8).unwrap_or(usize::MAX);
+            let own = words.get(at..).and_then(|own| own.get(..usize::try_from(size / 8).ok()?));
+            if let Some(own) = own {
+                apply(cell, own);
+            }
+        }
+        rest = later;
+    }
+    Ok(())
+}
+
+fn word(words: &[u64], at: usize) -> u64 {
+    words.get(at).copied().unwrap_or(0)
+}
+
+/// Follows a state word: retired, or revived.
+fn follow_state(is_retired: &mut bool, state: u64, series: SeriesRef, aggregate: &mut Aggregate) {
+    match (*is_retired, cell::is_retired(state)) {
+        (false, true) => aggregate.registry().retire(series),
+        (true, false) => aggregate.registry().hold(series),
+        _ => return,
+    }
+    *is_retired = !*is_retired;
+}
+
+impl GaugeCell {
+    fn read(&mut self, words: &[u64], now_ns: u64, aggregate: &mut Aggregate) {
+        let state = word(words, cell::SCALAR_STATE);
+        follow_state(&mut self.is_retired, state, self.placed.series, aggregate);
+        let changes = word(words, cell::GAUGE_CHANGES);
+        if changes != self.changes {
+            (self.changes, self.moved_ns) = (changes, now_ns.max(1));
+        }
+        self.value = f64::from_bits(word(words, cell::GAUGE_VALUE));
+        self.is_read = true;
+    }
+}
+
+impl SpillCell {
+    /// Adds what is new; says whether there was memory to remember it.
+    fn take(
+        &mut self,
+        words: &[u64],
+        schema: u8,
+        take: Take,
+        now_ns: u64,
+        marks_bytes: &mut u64,
+        aggregate: &mut Aggregate,
+    ) -> bool {
+        let state_at = cell::state_word(self.kind);
+        let state = word(words, state_at);
+        if let Some(taken) = &self.taken {
+            if &**taken != words {
+                self.add(words, schema, take, now_ns, aggregate);
+            }
+        } else if words.iter().enumerate().any(|(at, word)| *word != 0 && at != state_at) {
+            let size_bytes = words.len() as u64 * 8;
+            if !aggregate.budget().take(size_bytes) {
+                return false;
+            }
+            *marks_bytes += size_bytes;
+            self.taken = Some(vec![0; words.len()].into());
+            self.add(words, schema, take, now_ns, aggregate);
+        }
+        // Last, so that a series leaves with everything that was recorded.
+        follow_state(&mut self.is_retired, state, self.placed.series, aggregate);
+        true
+    }
+
+    fn add(
+        &mut self,
+        words: &[u64],
+        schema: u8,
+        take: Take,
+        now_ns: u64,
+        aggregate: &mut Aggregate,
+    ) {
+        let Some(taken) = &mut self.taken else { return };
+        let slot = self.placed.slot;
+        match (take, self.kind) {
+            (Take::Baseline, _) | (_, Kind::Gauge) => {}
+            (_, Kind::Counter) => add_counter(words, taken, slot, aggregate),
+            (_, Kind::Histogram | Kind::Summary) => {
+                let moment = (take == Take::Fresh).then_some(now_ns);
+                let cell = DistributionCell { words, taken, schema, bounds: self.bounds };
+                cell.add(slot, moment, aggregate);
+            }
+        }
+        taken.copy_from_slice(words);
+    }
+}
+
+/// The difference of two floats of which one came after the other, if both are numbers.
+fn float_difference(now: u64, before: u64) -> Option<f64> {
+    let difference = f64::from_bits(now) - f64::from_bits(before);
+    difference.is_finite().then_some(difference)
+}
+
+fn add_counter(words: &[u64], taken: &[u64], slot: u32, aggregate: &mut Aggregate) {
+    let integer =
+        word(words, cell::COUNTER_INTEGER).wrapping_sub(word(taken, cell::COUNTER_INTEGER));
+    let (now, before) = (word(words, cell::COUNTER_FLOAT), word(taken, cell::COUNTER_FLOAT));
+    let float = float_difference(now, before).filter(|float| *float >= 0.0);
+    if float.is_none() {
+        aggregate.rejected.add(RejectReason::Cell, 1);
+    }
+    aggregate.add_counter(slot, integer, float.unwrap_or(0.0));
+}
+
+/// A distribution's cell now and as taken.
+struct DistributionCell<'a> {
+    words: &'a [u64],
+    taken: &'a [u64],
+    schema: u8,
+    bounds: u32,
+}
+
+impl DistributionCell<'_> {
+    /// What came to a counting word; a word that went back counts as rejected.
+    fn new_at(&self, at: usize, went_back: &mut u64) -> u64 {
+        let difference = word(self.words, at).wrapping_sub(word(self.taken, at));
+        // Nobody makes 2^63 observations between two looks.
+        if difference > u64::MAX / 2 {
+            *went_back += 1;
+            return 0;
+        }
+        difference
+    }
+
+    fn add(&self, slot: u32, now_ns: Option<u64>, aggregate: &mut Aggregate) {
+        let mut went_back = 0;
+        let base2 = spill_bucket_count(self.schema);
+        let classic = cell::DISTRIBUTION_HEAD_WORDS + base2 as usize;
+        if let Some((distribution, budget)) = aggregate.distribution(slot) {
+            for (at, spill) in [
+                (cell::DISTRIBUTION_ZERO, SpillSlot::Zero),
+                (cell::DISTRIBUTION_NEGATIVE, SpillSlot::Negative),
+                (cell::DISTRIBUTION_UNDERFLOW, SpillSlot::Underflow),
+                (cell::DISTRIBUTION_OVERFLOW, SpillSlot::Overflow),
+            ] {
+                let count = self.new_at(at, &mut went_back);
+                if count > 0 {
+                    let place = Place::of_spill(spill, self.schema);
+                    distribution.place(place, count, now_ns, budget);
+                }
+            }
+            for position in 0..base2 {
+                let at = cell::DISTRIBUTION_HEAD_WORDS + position as usize;
+                let count = self.new_at(at, &mut went_back);
+                if count > 0 {
+                    let place = Place::of_spill(SpillSlot::Bucket(position), self.schema);
+                    distribution.place(place, count, now_ns, budget);
+                }
+            }
+            for index in 0..=self.bounds as usize {
+                distribution.add_classic(index, self.new_at(classic + index, &mut went_back));
+            }
+            let sum = cell::DISTRIBUTION_SUM;
+            match float_difference(word(self.words, sum), word(self.taken, sum)) {
+                Some(difference) => distribution.add_sum(difference),
+                None => went_back += 1,
+            }
+        }
+        aggregate.rejected.add(RejectReason::Cell, went_back);
+    }
+}

@@ -1,0 +1,282 @@
+//! From totals to a snapshot's families: which series are exposed, and with which numbers.
+//!
+//! Texts are shared with the snapshot before as long as the set of exposed series is the same.
+
+use std::sync::Arc;
+
+use ringmeter_layout::naming::{GaugeRule, Kind};
+
+use crate::aggregate::{Aggregate, Totals};
+use crate::distribution::Distribution;
+use crate::series::{Family, OVERFLOW_ROW, Row, SeriesRef};
+use crate::snapshot::{
+    FamilyBlock, FamilyMeta, HistogramValues, LabelText, Number, SummaryValues, Values,
+};
+
+/// A gauge's value in one live process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GaugeSample {
+    /// Slot of the gauge.
+    pub slot: u32,
+    /// The value.
+    pub value: f64,
+    /// When it last moved, in the agent's time; 0 if it never did.
+    pub moved_ns: u64,
+    /// Serial number of the segment.
+    pub process: u64,
+}
+
+/// The samples of one gauge, merged.
+#[derive(Debug, Clone, Copy)]
+struct Merged {
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    recent: f64,
+    moved_ns: u64,
+}
+
+impl Merged {
+    const NONE: Self = Self {
+        count: 0,
+        sum: 0.0,
+        min: f64::INFINITY,
+        max: f64::NEG_INFINITY,
+        recent: 0.0,
+        moved_ns: 0,
+    };
+
+    fn add(&mut self, sample: &GaugeSample) {
+        self.sum += sample.value;
+        // NaN wins neither, unless there is nothing else.
+        self.min = self.min.min(sample.value);
+        self.max = self.max.max(sample.value);
+        if self.count == 0 || sample.moved_ns >= self.moved_ns {
+            (self.recent, self.moved_ns) = (sample.value, sample.moved_ns);
+        }
+        self.count += 1;
+    }
+
+    fn value(&self, rule: GaugeRule) -> f64 {
+        match rule {
+            // One process at a time is left over for `PerProcess`.
+            GaugeRule::Sum | GaugeRule::PerProcess => self.sum,
+            GaugeRule::Min => self.min,
+            GaugeRule::Max => self.max,
+            GaugeRule::Mean => self.sum / self.count as f64,
+            GaugeRule::MostRecent => self.recent,
+        }
+    }
+}
+
+/// What a metric looked like in the last snapshot.
+#[derive(Debug, Default)]
+struct Shown {
+    rows: Vec<u32>,
+    labels: Option<Arc<[LabelText]>>,
+}
+
+/// Builds the applications' families of one snapshot after the other.
+#[derive(Debug, Default)]
+pub struct View {
+    shown: Vec<Shown>,
+    merged: Vec<Merged>,
+    rows: Vec<u32>,
+    scratch: Vec<f64>,
+    /// Samples of gauges that are exposed per process.
+    apart: Vec<(SeriesRef, GaugeSample)>,
+}
+
+impl View {
+    /// All exposed families. `process` names the process with a serial number.
+    pub fn blocks(
+        &mut self,
+        aggregate: &mut Aggregate,
+        samples: impl Iterator<Item = GaugeSample>,
+        process: impl Fn(u64) -> String,
+        now_ns: u64,
+    ) -> Vec<FamilyBlock> {
+        self.merge(aggregate, samples);
+        let (registry, mut totals) = aggregate.parts();
+        self.shown.resize_with(registry.family_count(), Shown::default);
+        let mut blocks = Vec::new();
+        for (id, family) in registry.exposed() {
+            let block = if family.is_per_process() {
+                self.per_process(id, family, &process)
+            } else {
+                self.family(id, family, &mut totals, now_ns)
+            };
+            blocks.extend(block);
+        }
+        blocks
+    }
+
+    fn merge(&mut self, aggregate: &Aggregate, samples: impl Iterator<Item = GaugeSample>) {
+        let gauges = aggregate.gauges();
+        self.merged.clear();
+        self.merged.resize(gauges.len(), Merged::NONE);
+        self.apart.clear();
+        for sample in samples {
+            let Some(merged) = self.merged.get_mut(sample.slot as usize) else { continue };
+            merged.add(&sample);
+            if let Some(series) = gauges.get(sample.slot as usize)
+                && aggregate.is_per_process(*series)
+            {
+                self.apart.push((*series, sample));
+            }
+        }
+        self.apart.sort_by_key(|(series, sample)| (*series, sample.process));
+    }
+
+    fn family(
+        &mut self,
+        id: u32,
+        family: &mut Family,
+        totals: &mut Totals<'_>,
+        now_ns: u64,
+    ) -> Option<FamilyBlock> {
+        let kind = family.shape.kind;
+        let merged = &self.merged;
+        let is_shown = |at: u32, row: &Row| {
+            let is_used = || match kind {
+                Kind::Counter => !is_zero(totals.counter(row.slot)),
+                Kind::Gauge => merged.get(row.slot as usize).is_some_and(|m| m.moved_ns > 0),
+                _ => {
+                    let own = totals.distributions.get(row.slot as usize);
+                    own.is_some_and(|distribution| distribution.count() > 0)
+                }
+            };
+            let is_there = || kind != Kind::Gauge || has_samples(merged, row.slot);
+            !row.is_retired() && is_there() && (at != OVERFLOW_ROW || is_used())
+        };
+        self.rows.clear();
+        self.rows.extend_from_slice(family.sorted());
+        let rows = family.rows();
+        self.rows.retain(|at| rows.get(*at as usize).is_some_and(|row| is_shown(*at, row)));
+        if self.rows.is_empty() {
+            return None;
+        }
+        let labels = labels_of(self.shown.get_mut(id as usize)?, &self.rows, rows);
+        let slots = self.rows.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.slot);
+        let values = match kind {
+            Kind::Counter => Values::Counter(slots.map(|slot| totals.counter(slot)).collect()),
+            Kind::Gauge => {
+                let rule = family.shape.gauge_rule;
+                let value = |slot: u32| merged.get(slot as usize).map(|m| m.value(rule));
+                Values::Gauge(slots.map(|slot| value(slot).unwrap_or(f64::NAN)).collect())
+            }
+            Kind::Histogram => {
+                histograms(slots, totals.distributions, family.shape.bounds.len() + 1)
+            }
+            Kind::Summary => {
+                let objectives = &family.shape.objectives;
+                summaries(slots, totals.distributions, objectives, now_ns, &mut self.scratch)
+            }
+        };
+        FamilyBlock::new(Arc::clone(&family.meta), labels, values).ok()
+    }
+
+    /// One series for each process, with a label that names it.
+    fn per_process(
+        &self,
+        id: u32,
+        family: &Family,
+        process: &impl Fn(u64) -> String,
+    ) -> Option<FamilyBlock> {
+        let start = self.apart.partition_point(|(series, _)| series.family < id);
+        let own = self.apart.get(start..)?;
+        let own = own.iter().take_while(|(series, _)| series.family == id);
+        let name = process_label(family);
+        let mut samples: Vec<(LabelText, f64)> = Vec::new();
+        let mut last = None;
+        for (series, sample) in own {
+            // Several gauges of one process share a series only if it is the overflow series.
+            let key = (series.row, sample.process);
+            match samples.last_mut() {
+                Some((_, value)) if last == Some(key) => *value += sample.value,
+                _ if family.rows().get(series.row as usize).is_none_or(Row::is_retired) => {}
+                _ if series.row == OVERFLOW_ROW && sample.moved_ns == 0 => {}
+                _ => {
+                    let row = family.rows().get(series.row as usize)?;
+                    let process = process(sample.process);
+                    let pairs: Vec<(&str, &str)> = row.pairs().chain([(name, &*process)]).collect();
+                    samples.push((LabelText::new(&pairs), sample.value));
+                    last = Some(key);
+                }
+            }
+        }
+        if samples.is_empty() {
+            return None;
+        }
+        samples.sort_by(|a, b| a.0.cmp(&b.0));
+        let (labels, values): (Vec<LabelText>, Vec<f64>) = samples.into_iter().unzip();
+        let meta: Arc<FamilyMeta> = Arc::clone(&family.meta);
+        FamilyBlock::new(meta, labels.into(), Values::Gauge(values)).ok()
+    }
+}
+
+/// `process`, unless the metric has such a label itself.
+fn process_label(family: &Family) -> &'static str {
+    let is_taken = family.shape.label_names.iter().any(|name| &**name == "process");
+    if is_taken { "ringmeter_process" } else { "process" }
+}
+
+fn has_samples(merged: &[Merged], slot: u32) -> bool {
+    merged.get(slot as usize).is_some_and(|m| m.count > 0)
+}
+
+fn is_zero(number: Number) -> bool {
+    match number {
+        Number::U64(integer) => integer == 0,
+        Number::F64(float) => float == 0.0,
+    }
+}
+
+/// The texts of the last snapshot if they are still right, else new ones.
+fn labels_of(shown: &mut Shown, now: &[u32], rows: &[Row]) -> Arc<[LabelText]> {
+    if let Some(labels) = &shown.labels
+        && shown.rows == now
+    {
+        return Arc::clone(labels);
+    }
+    let texts = now.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.labels.clone());
+    let labels: Arc<[LabelText]> = texts.collect();
+    shown.rows.clear();
+    shown.rows.extend_from_slice(now);
+    shown.labels = Some(Arc::clone(&labels));
+    labels
+}
+
+fn histograms(
+    slots: impl Iterator<Item = u32>,
+    distributions: &[Distribution],
+    edges: usize,
+) -> Values {
+    let mut values = HistogramValues::new(edges);
+    for slot in slots {
+        if let Some(distribution) = distributions.get(slot as usize) {
+            // The shape is the family's own; a mismatch is refused when the block is made.
+            let _ = values.push(distribution.classic(), distribution.sum());
+        }
+    }
+    Values::Histogram(values)
+}
+
+fn summaries(
+    slots: impl Iterator<Item = u32>,
+    distributions: &mut [Distribution],
+    objectives: &[f64],
+    now_ns: u64,
+    estimates: &mut Vec<f64>,
+) -> Values {
+    let mut values = SummaryValues::new(objectives.len());
+    for slot in slots {
+        if let Some(distribution) = distributions.get_mut(slot as usize) {
+            estimates.clear();
+            distribution.quantiles(objectives, now_ns, estimates);
+            let _ = values.push(estimates, distribution.sum(), distribution.count());
+        }
+    }
+    Values::Summary(values)
+}

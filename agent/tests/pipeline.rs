@@ -1,0 +1,16 @@
+//! From segment files to exposition, without an app: segments are written by hand.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "pipeline/scratch.rs"]
+mod scratch;
+#[path = "pipeline/stage.rs"]
+mod stage;
+#[path = "pipeline/writer.rs"]
+mod writer;
+
+#[path = "pipeline/hostile.rs"]
+mod hostile;
+#[path = "pipeline/life.rs"]
+mod life;
+#[path = "pipeline/merge.rs"]
+mod merge;

@@ -1,0 +1,206 @@
+//! Spill, death, restart of the agent, and who has the directory.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use ringmeter_layout::naming::Kind;
+
+use crate::scratch::Scratch;
+use crate::stage::{Stage, find};
+use crate::writer::{CAPACITY_RECORDS, LIVE_NAN, Writer, family};
+
+struct App {
+    writer: Writer,
+    counter: u32,
+    histogram: u32,
+    summary: u32,
+}
+
+fn app(scratch: &Scratch, service: &str, id: u8) -> App {
+    let mut writer = Writer::create(scratch.path(), service, id);
+    let counters = writer.family(family(Kind::Counter, "n_total", &[]));
+    let counter = writer.series(counters, &[]);
+    let histograms = writer.family(family(Kind::Histogram, "h", &[]));
+    let histogram = writer.series(histograms, &[]);
+    let summaries = writer.family(family(Kind::Summary, "s", &[]));
+    let summary = writer.series(summaries, &[]);
+    App { writer, counter, histogram, summary }
+}
+
+#[test]
+fn spill_is_taken_by_difference_and_once() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let mut stage = Stage::new(&scratch);
+    stage.scrape();
+    for round in 1..=5u32 {
+        app.writer.spill_add(app.counter, 10);
+        app.writer.spill_add_f64(app.counter, 0.25);
+        app.writer.spill_add_shared(app.counter, 1);
+        app.writer.add(app.counter, 100);
+        for value in [0.05, 0.5, 5.0, 50.0, 0.0, -1.0, f64::INFINITY] {
+            app.writer.spill_observe(app.histogram, value);
+        }
+        for value in 1..=99 {
+            app.writer.spill_observe(app.summary, f64::from(value));
+        }
+        let text = stage.scrape();
+        let n = f64::from(round);
+        assert_eq!(find(&text, "n_total"), Some(n * 111.25));
+        assert_eq!(find(&text, "h_bucket{le=\"0.1\"}"), Some(n * 3.0));
+        assert_eq!(find(&text, "h_bucket{le=\"1.0\"}"), Some(n * 4.0));
+        assert_eq!(find(&text, "h_count"), Some(n * 7.0));
+        assert_eq!(find(&text, "h_sum"), Some(n * 54.55), "round {round}");
+        assert_eq!(find(&text, "s_count"), Some(n * 99.0));
+        let median = find(&text, "s{quantile=\"0.5\"}").expect("a median");
+        assert!((median - 50.0).abs() / 50.0 < 0.1, "schema 2 errs by 8.7 % and a half: {median}");
+        assert_eq!(find(&text, "ringmeter_records_spilled_total"), Some(n * 109.0));
+    }
+    assert_eq!(stage.value("n_total"), Some(556.25), "nothing new, nothing added");
+}
+
+#[test]
+fn late_spill_enters_totals_and_not_the_window() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    app.writer.spill_observe(app.summary, 1000.0);
+    let mut stage = Stage::new(&scratch);
+    let text = stage.scrape();
+    assert_eq!(find(&text, "s_count"), Some(1.0));
+    assert!(text.contains("s{quantile=\"0.5\"} NaN"), "from before this agent\n{text}");
+    app.writer.spill_observe(app.summary, 10.0);
+    let text = stage.scrape();
+    assert!((find(&text, "s{quantile=\"0.5\"}").expect("a median") - 10.0).abs() < 1.0);
+    stage.later(60_000);
+    app.writer.spill_observe(app.summary, 1.0);
+    let text = stage.scrape();
+    assert_eq!(find(&text, "s_count"), Some(3.0));
+    assert!(find(&text, "s{quantile=\"0.5\"}").expect("a median") > 5.0, "it may be old\n{text}");
+}
+
+#[test]
+fn a_dead_process_leaves_everything_and_its_files_go() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let mut stage = Stage::new(&scratch);
+    stage.scrape();
+    app.writer.add(app.counter, 5);
+    app.writer.live(LIVE_NAN, 3);
+    // Killed between the cell and the spill count.
+    let cell = app.writer.cells[app.counter as usize].offset;
+    app.writer.write(cell, &7u64.to_le_bytes());
+    let ack = scratch.path().join("agent").join(app.writer.name.ack_file());
+    let path = app.writer.die();
+    assert!(path.exists() && ack.exists());
+    let text = stage.scrape();
+    assert_eq!(find(&text, "n_total"), Some(12.0), "{text}");
+    assert!(!path.exists(), "taken, so removed");
+    assert!(ack.exists(), "until a listing lacks the segment");
+    let text = stage.scrape();
+    assert!(!ack.exists());
+    assert_eq!(find(&text, "n_total"), Some(12.0));
+    assert_eq!(find(&text, "ringmeter_segments{state=\"final\"}"), Some(0.0));
+    assert_eq!(find(&text, "ringmeter_producers{service=\"shop\"}"), None);
+    assert_eq!(find(&text, "ringmeter_records_rejected_total{reason=\"nan\"}"), Some(3.0));
+}
+
+#[test]
+fn a_segment_that_was_taken_before_is_removed_and_not_read_again() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    app.writer.add(app.counter, 5);
+    let ack = scratch.path().join("agent").join(app.writer.name.ack_file());
+    let mut stage = Stage::new(&scratch);
+    stage.scrape();
+    let path = app.writer.die();
+    let kept = fs::read(&path).expect("segment");
+    stage.scrape();
+    // As if the agent had been killed between the final ack and the removal.
+    fs::write(&path, kept).expect("segment");
+    let mut next = Stage::new(&scratch);
+    assert_eq!(next.value("n_total"), None);
+    next.scrape();
+    assert!(!path.exists());
+    next.scrape();
+    assert!(!ack.exists());
+}
+
+#[test]
+fn the_next_agent_goes_on_at_the_ack() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    app.writer.add(app.counter, 1000);
+    app.writer.spill_add(app.counter, 1000);
+    Stage::new(&scratch).scrape();
+    app.writer.add(app.counter, 1);
+    let mut next = Stage::new(&scratch);
+    assert_eq!(next.value("n_total"), Some(1.0), "neither record nor cell is counted again");
+    app.writer.spill_add(app.counter, 2);
+    assert_eq!(next.value("n_total"), Some(3.0));
+    assert_eq!(next.value("ringmeter_records_spilled_total"), Some(1.0));
+}
+
+#[test]
+fn an_ack_that_is_lost_counts_nothing_twice() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let mut stage = Stage::new(&scratch);
+    for _ in 0..3 {
+        for _ in 0..CAPACITY_RECORDS {
+            app.writer.add(app.counter, 1);
+        }
+        stage.scrape();
+    }
+    drop(stage);
+    let ack = scratch.path().join("agent").join(app.writer.name.ack_file());
+    for damage in [Vec::new(), vec![1; 300]] {
+        fs::write(&ack, damage).expect("damage");
+        let mut next = Stage::new(&scratch);
+        assert_eq!(next.value("n_total"), None.or(Some(0.0)));
+        assert_eq!(next.value("ringmeter_lanes_rebased_total"), Some(1.0));
+        app.writer.add(app.counter, 1);
+        assert_eq!(next.value("n_total"), Some(1.0), "and it goes on");
+    }
+}
+
+#[test]
+fn a_second_service_waits_until_the_first_is_gone() {
+    let scratch = Scratch::new();
+    let mut first = app(&scratch, "shop", 1);
+    first.writer.add(first.counter, 1);
+    let mut second = app(&scratch, "bakery", 2);
+    second.writer.add(second.counter, 10);
+    let mut stage = Stage::new(&scratch);
+    let text = stage.scrape();
+    assert_eq!(find(&text, "n_total"), Some(1.0), "the older one has the directory");
+    let quarantined = "ringmeter_segments_quarantined{reason=\"other_service\"}";
+    assert_eq!(find(&text, quarantined), Some(1.0));
+    first.writer.die();
+    stage.scrape();
+    let text = stage.scrape();
+    assert_eq!(find(&text, "n_total"), Some(11.0), "{text}");
+    assert_eq!(find(&text, quarantined), Some(0.0));
+    assert_eq!(find(&text, "ringmeter_producers{service=\"bakery\"}"), Some(1.0));
+}
+
+#[test]
+fn a_stopped_process_is_not_a_dead_one_and_nothing_is_needed_to_start() {
+    let scratch = Scratch::new();
+    let mut stage = Stage::new(&scratch);
+    assert_eq!(stage.value("ringmeter_segments{state=\"live\"}"), Some(0.0), "no directory yet");
+    let mut app = app(&scratch, "shop", 1);
+    app.writer.add(app.counter, 1);
+    stage.scrape();
+    for _ in 0..100 {
+        stage.later(60_000);
+        stage.list();
+        stage.pass();
+    }
+    assert_eq!(stage.value("ringmeter_segments{state=\"live\"}"), Some(1.0));
+    assert!(app.writer.path.exists());
+    let mut word = [0; 8];
+    let ack = scratch.path().join("agent").join(app.writer.name.ack_file());
+    let ack = fs::File::open(ack).expect("ack");
+    ack.read_exact_at(&mut word, 48).expect("state");
+    assert_eq!(u64::from_le_bytes(word), ringmeter_layout::ack::STATE_ACTIVE);
+}

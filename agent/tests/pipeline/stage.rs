@@ -1,0 +1,67 @@
+//! A directory, a pipeline over it, and a clock that stands still until it is moved.
+
+use std::cell::Cell;
+
+use ringmeter_agent::attach::Files;
+use ringmeter_agent::discover::Watcher;
+use ringmeter_agent::expose::text;
+use ringmeter_agent::limits::Limits;
+use ringmeter_agent::pipeline::{PassReport, Pipeline, Scope};
+
+use crate::scratch::Scratch;
+
+pub(crate) struct Stage {
+    pub(crate) pipeline: Pipeline,
+    watcher: Watcher,
+    now_ns: Cell<u64>,
+}
+
+impl Stage {
+    pub(crate) fn new(scratch: &Scratch) -> Self {
+        Self::with(scratch, Limits::default())
+    }
+
+    pub(crate) fn with(scratch: &Scratch, limits: Limits) -> Self {
+        let path = scratch.path();
+        let files = Files::new(path.join("segments"), path.join("agent"));
+        let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
+        Self { pipeline: Pipeline::new(files, limits), watcher, now_ns: Cell::new(1_000_000_000) }
+    }
+
+    pub(crate) fn later(&self, by_ms: u64) {
+        self.now_ns.set(self.now_ns.get() + by_ms * 1_000_000);
+    }
+
+    pub(crate) fn list(&mut self) {
+        let now_ns = self.now_ns.get();
+        let listing = self.watcher.list(|| now_ns);
+        self.pipeline.reconcile(&listing, now_ns);
+    }
+
+    pub(crate) fn pass(&mut self) -> PassReport {
+        let now_ns = self.now_ns.get();
+        self.pipeline.pass(Scope::All, &|| now_ns)
+    }
+
+    /// Lists, passes over everything a second later, and renders.
+    pub(crate) fn scrape(&mut self) -> String {
+        self.later(1000);
+        self.list();
+        self.pass();
+        let snapshot = self.pipeline.snapshot(self.now_ns.get());
+        assert_eq!(snapshot.duplicates_dropped(), 0);
+        let mut bytes = Vec::new();
+        text::encode(&snapshot, &mut bytes);
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    /// The value of the sample whose line starts with `series` and a blank.
+    pub(crate) fn value(&mut self, series: &str) -> Option<f64> {
+        find(&self.scrape(), series)
+    }
+}
+
+pub(crate) fn find(text: &str, series: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(line.parse().expect("a number"))
+}
