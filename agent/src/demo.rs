@@ -89,13 +89,14 @@ async fn demo(config: &DemoConfig) -> Result<Report, DemoError> {
     let place = Place::prepare(config.directory.as_deref())?;
     let mut children =
         unless_interrupted(&mut signals, Children::start(config, place.path())).await?;
-    let mut screen = Screen::standard_output();
-    screen.print(&introduction(config, &children, &place)).map_err(DemoError::Output)?;
+    let mut show = Show::new();
+    show.text(&introduction(config, &children, &place))?;
+    show.baseline(&Figures::of(&children.scrape().await?));
     let mut load = Load::start(children.service_address, config.requests_per_second);
-    watch(config, &mut children, &load, &mut screen, &mut signals).await?;
+    watch(config, &mut children, &load, &mut show, &mut signals).await?;
     // From here on a second signal ends it at once.
     let report =
-        unless_interrupted(&mut signals, compare(&mut children, &mut load, &mut screen)).await?;
+        unless_interrupted(&mut signals, compare(&mut children, &mut load, &mut show)).await?;
     for name in children.end() {
         complain(&format!("the {name} did not end when told to, and was killed"));
     }
@@ -135,14 +136,12 @@ async fn watch(
     config: &DemoConfig,
     children: &mut Children,
     load: &Load,
-    screen: &mut Screen<io::Stdout>,
+    show: &mut Show,
     signals: &mut Signals,
 ) -> Result<(), DemoError> {
-    let start = Instant::now();
-    let end = config.duration.map(|duration| start + duration);
-    let interval = if screen.is_terminal() { PICTURE_INTERVAL } else { LINE_INTERVAL };
-    let mut next = start + interval;
-    let mut rates = Rates::default();
+    let end = config.duration.map(|duration| show.start + duration);
+    let interval = if show.screen.is_terminal() { PICTURE_INTERVAL } else { LINE_INTERVAL };
+    let mut next = show.start + interval;
     loop {
         let wake = end.map_or(next, |end| end.min(next));
         if let Either::First(()) = first_of(signals.next(), tokio::time::sleep_until(wake)).await {
@@ -152,43 +151,20 @@ async fn watch(
             return Ok(());
         }
         children.check()?;
-        show(children, load, screen, &mut rates, start.elapsed()).await?;
+        show.scrape(children, load).await?;
         // After a slow scrape the pictures go on from now, and do not catch up.
         next = (next + interval).max(Instant::now());
     }
-}
-
-async fn show(
-    children: &mut Children,
-    load: &Load,
-    screen: &mut Screen<io::Stdout>,
-    rates: &mut Rates,
-    elapsed: Duration,
-) -> Result<(), DemoError> {
-    // Before the scrape, so that it must show at least as much.
-    let (sent, failed) = (load.answered(), load.failed());
-    let figures = Figures::of(&children.scrape().await?);
-    let (requests_per_second, records_per_second) =
-        rates.add(elapsed, figures.requests, figures.records());
-    for message in children.messages() {
-        screen.print(&message).map_err(DemoError::Output)?;
-    }
-    let picture =
-        Picture { elapsed, sent, failed, requests_per_second, records_per_second, figures };
-    screen.show(&picture).map_err(DemoError::Output)
 }
 
 /// Ends the load, waits for what is in flight, and scrapes once more.
 async fn compare(
     children: &mut Children,
     load: &mut Load,
-    screen: &mut Screen<io::Stdout>,
+    show: &mut Show,
 ) -> Result<Report, DemoError> {
     load.stop().await;
-    let figures = Figures::of(&children.scrape().await?);
-    for message in children.messages() {
-        screen.print(&message).map_err(DemoError::Output)?;
-    }
+    let figures = show.scrape(children, load).await?;
     Ok(Report {
         requests_sent: load.answered(),
         requests_scraped: figures.requests,
@@ -197,6 +173,47 @@ async fn compare(
         scrape_url: children.scrape_url(),
         app_url: children.app_url(),
     })
+}
+
+/// What is shown, and since when.
+struct Show {
+    screen: Screen<io::Stdout>,
+    rates: Rates,
+    start: Instant,
+}
+
+impl Show {
+    fn new() -> Self {
+        let (screen, rates) = (Screen::standard_output(), Rates::default());
+        Self { screen, rates, start: Instant::now() }
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), DemoError> {
+        self.screen.print(text).map_err(DemoError::Output)
+    }
+
+    /// From here on time and rates count.
+    fn baseline(&mut self, figures: &Figures) {
+        self.start = Instant::now();
+        self.rates.add(Duration::ZERO, figures.requests, figures.records());
+    }
+
+    /// Scrapes, and shows what comes.
+    async fn scrape(&mut self, children: &mut Children, load: &Load) -> Result<Figures, DemoError> {
+        // Before the scrape, so that it must show at least as much.
+        let (sent, failed) = (load.answered(), load.failed());
+        let figures = Figures::of(&children.scrape().await?);
+        for message in children.messages() {
+            self.text(&message)?;
+        }
+        let elapsed = self.start.elapsed();
+        let (requests_per_second, records_per_second) =
+            self.rates.add(elapsed, figures.requests, figures.records());
+        let picture =
+            Picture { elapsed, sent, failed, requests_per_second, records_per_second, figures };
+        self.screen.show(&picture).map_err(DemoError::Output)?;
+        Ok(figures)
+    }
 }
 
 async fn unless_interrupted<T>(

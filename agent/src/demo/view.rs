@@ -27,8 +27,8 @@ impl Picture {
     pub(super) fn screen(&self) -> Vec<String> {
         let figures = &self.figures;
         let mut lines = Vec::new();
-        let mut row = |name: &str, text: String| lines.push(format!("  {name:<15}{text}"));
-        row("running", format!("{:.0} s", self.elapsed.as_secs_f64()));
+        let mut row = |name: &str, text: String| lines.push(format!("  {name:<16}{text}"));
+        row("running", format!("{} s", self.elapsed.as_secs()));
         row(
             "requests",
             format!(
@@ -73,10 +73,10 @@ impl Picture {
         let figures = &self.figures;
         let [p50, p90, p99] = figures.durations_seconds.map(|seconds| shown(seconds, compact));
         format!(
-            "{:.0}s requests={} scraped={} failed={} errors_5xx={} errors_4xx={} p50={p50} \
+            "{}s requests={} scraped={} failed={} errors_5xx={} errors_4xx={} p50={p50} \
              p90={p90} p99={p99} in_flight={} records_per_second={:.0} lane_fill={} \
              record_cost={} dropped={}",
-            self.elapsed.as_secs_f64(),
+            self.elapsed.as_secs(),
             self.sent,
             figures.requests,
             self.failed,
@@ -225,15 +225,15 @@ mod tests {
     fn a_screen_shows_every_figure() {
         let screen = PICTURE.screen().join("\n");
         for part in [
-            "running        12 s",
+            "running         12 s",
             "6,172 answered   6,175 scraped   500 per second   1 failed",
             "61 of 5xx   308 of 4xx",
             "p50 42 µs      p90 12.3 ms    p99 1.50 s",
             "p50 32 B       p90 5000 B     p99 -",
-            "in flight      3",
+            "in flight       3",
             "1,503 per second   1,234,567 by lanes   0 by cells",
             "1.2 %",
-            "dropped        2",
+            "dropped         2",
             "2.3 ns",
         ] {
             assert!(screen.contains(part), "{part:?} is not in\n{screen}");
