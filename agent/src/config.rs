@@ -5,6 +5,7 @@
 //! variable counts as unset. Unknown flags are errors; unknown variables are not, because
 //! Kubernetes itself sets `RINGMETER_PORT` and its like for a Service named `ringmeter`.
 
+mod demo;
 mod duration;
 mod value;
 
@@ -16,6 +17,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
+pub use demo::{
+    CHILD_COMMAND, ChildCommand, DemoArguments, DemoConfig, REQUESTS_PER_SECOND_DEFAULT,
+    REQUESTS_PER_SECOND_MAX, SECONDS_MAX,
+};
 pub use value::{
     DEFAULT_PORT, ListenAddress, LogFormat, LogLevel, Reason, TELEMETRY_PATH_LENGTH_MAX_BYTES,
     TelemetryPath,
@@ -45,6 +50,12 @@ struct CommandLine {
 enum WrittenCommand {
     /// Drain instrumented processes, aggregate, and serve Prometheus exposition.
     Agent(AgentArguments),
+    /// Show it all at work: start an agent and the example service, put the service under HTTP
+    /// load, and watch the scrape. Ctrl-C ends it.
+    Demo(DemoArguments),
+    /// Run a program that ends when its parent does; for `demo`.
+    #[command(name = CHILD_COMMAND, hide = true)]
+    DemoChild(ChildCommand),
 }
 
 /// The agent's flags as written: text, not checked.
@@ -89,6 +100,10 @@ pub struct AgentArguments {
 pub enum Command {
     /// Run the agent.
     Agent(AgentConfig),
+    /// Run the demo.
+    Demo(DemoConfig),
+    /// Become a child of the demo.
+    DemoChild(ChildCommand),
 }
 
 /// The agent's configuration as used: every value checked.
@@ -136,6 +151,10 @@ pub fn parse(
         WrittenCommand::Agent(written) => {
             AgentConfig::check(&written, variable).map(Command::Agent).map_err(ConfigError::Values)
         }
+        WrittenCommand::Demo(written) => {
+            DemoConfig::check(&written).map(Command::Demo).map_err(ConfigError::Values)
+        }
+        WrittenCommand::DemoChild(child) => Ok(Command::DemoChild(child)),
     }
 }
 

@@ -45,3 +45,5 @@ pub mod expose;
 pub mod web;
 
 pub mod run;
+
+pub mod demo;

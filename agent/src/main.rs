@@ -1,9 +1,10 @@
 //! The `ringmeter` program. See README.md.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ringmeter_agent::config::{self, Command, EXIT_START};
-use ringmeter_agent::{log, run};
+use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_START};
+use ringmeter_agent::{demo, log, run};
 
 fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
@@ -14,11 +15,22 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    let Command::Agent(config) = command;
+    match command {
+        Command::Agent(config) => agent(&config),
+        Command::Demo(config) => demo::run(&config),
+        Command::DemoChild(child) => {
+            let error = demo::become_child(&child);
+            let _ = writeln!(io::stderr().lock(), "cannot run {:?}: {error}", child.program);
+            ExitCode::from(EXIT_START)
+        }
+    }
+}
+
+fn agent(config: &AgentConfig) -> ExitCode {
     if let Err(error) = log::install(config.log) {
         tracing::warn!(%error, "the log stays as it is");
     }
-    match run::run(&config) {
+    match run::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the agent has ended");

@@ -22,6 +22,7 @@ pub trait Metric: core::fmt::Debug {
 /// What a metric is bound to: for this crate only.
 #[doc(hidden)]
 #[derive(Debug)]
+#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "read back by tests only"))]
 pub struct BoundTo(pub(crate) Option<&'static Series>);
 
 /// Registers several statics, so that all of them exist at zero before their first use. Goes on

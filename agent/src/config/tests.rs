@@ -8,8 +8,10 @@ use super::*;
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<AgentConfig, ConfigError> {
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
     let line = ["ringmeter", "agent"].iter().chain(arguments).map(OsString::from);
-    let Command::Agent(config) = parse(line, |name| variables.get(name).map(OsString::from))?;
-    Ok(config)
+    match parse(line, |name| variables.get(name).map(OsString::from))? {
+        Command::Agent(config) => Ok(config),
+        other => panic!("expected the agent, got {other:?}"),
+    }
 }
 
 fn problems(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {

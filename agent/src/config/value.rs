@@ -169,6 +169,13 @@ pub enum Reason {
         /// The longest duration allowed.
         limit: Duration,
     },
+    /// Not a whole number, or outside of its limits.
+    Number {
+        /// The smallest number allowed.
+        low: u64,
+        /// The largest number allowed.
+        high: u64,
+    },
     /// Not a level.
     LogLevel,
     /// Not a format.
@@ -197,6 +204,7 @@ impl fmt::Display for Reason {
                 "must be a duration of up to {} s, as 500ms, 20s or 1m30s",
                 limit.as_secs()
             ),
+            Self::Number { low, high } => write!(f, "must be a whole number from {low} to {high}"),
             Self::LogLevel => f.write_str("must be one of debug, info, warn, error"),
             Self::LogFormat => f.write_str("must be one of logfmt, json"),
         }
