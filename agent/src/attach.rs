@@ -74,6 +74,7 @@ impl Files {
         let read = |error: io::Error| Refusal::of_read(&error);
         let identity = Identity::of(&file).map_err(read)?;
         let mut page = [0; LIVE_OFFSET_BYTES as usize];
+        // PAIRS WITH: `version`: nothing else of a file is looked at before its version.
         file.read_exact_at(&mut page, 0).map_err(read)?;
         let geometry = Geometry::parse(&page).map_err(|error| Refusal::of_header(&error))?;
         if geometry.id != name.id() || geometry.service != name.service() {

@@ -76,6 +76,8 @@ impl Segment {
         self.source
             .read(control_offset_bytes(0), bytemuck::cast_slice_mut(controls))
             .map_err(|error| Refusal::of_read(&error))?;
+        // PAIRS WITH: `lane-tail`: the records before the tails just read,
+        // PAIRS WITH: `lane-spill`: and the cells behind the spill counts, are read after this.
         fence_acquire();
         read_live(&*self.source)
     }
@@ -89,6 +91,7 @@ impl Segment {
         }
         let read = |error| Refusal::of_read(&error);
         let file_size_bytes = self.source.size_bytes().map_err(read)?;
+        // PAIRS WITH: `chunk-count`, read before in the live words.
         let mut entries = vec![RawChunk::default(); (count - known) as usize];
         let at = chunk_entry_offset_bytes(known);
         self.source.read(at, bytemuck::cast_slice_mut(&mut entries)).map_err(read)?;
@@ -104,7 +107,8 @@ impl Segment {
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         for index in new {
-            // The line in the buffer may be older than the count that published the lane.
+            // PAIRS WITH: `lane-count`, read before in the live words. The line in the buffer may
+            // be older than the count that published the lane.
             let mut line = [RawControl::default()];
             self.source
                 .read(control_offset_bytes(index), bytemuck::cast_slice_mut(&mut line))
@@ -174,6 +178,8 @@ impl Segment {
         let seen = std::mem::replace(&mut self.live, *live);
         let is_moved = live.shared_spill_count != seen.shared_spill_count
             || live.retire_changes != seen.retire_changes;
+        // PAIRS WITH: `shared-spill`: cells are read after the live words,
+        // PAIRS WITH: `retire`: and so are states.
         self.cells.is_due |= is_moved;
         if is_resumed {
             return;

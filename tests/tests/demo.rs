@@ -1,5 +1,6 @@
 //! `ringmeter demo` from outside: what it promises at its end, and that nothing stays behind it,
 //! whichever way it ends.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
