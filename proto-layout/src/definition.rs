@@ -425,7 +425,8 @@ impl Definition {
     /// Reads the entry at the start of `chunk`; returns it with its length in bytes.
     ///
     /// Total and bounded: an entry allocates at most its own length, which is at most
-    /// [`ENTRY_SIZE_MAX_BYTES`], and [`ENTRY_OVERHEAD_MAX_BYTES`]. Ids are not checked here: the reader knows what came before.
+    /// [`ENTRY_SIZE_MAX_BYTES`], and [`ENTRY_OVERHEAD_MAX_BYTES`]. Ids are not checked here: the
+    /// reader knows what came before.
     ///
     /// # Errors
     /// What is wrong with the entry. Definitions after it cannot be found then.

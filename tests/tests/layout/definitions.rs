@@ -125,7 +125,9 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_read_or_refused(mut bytes in entry(), at: prop::sample::Index, bit in 0_u8..8) {
+    fn a_flipped_bit_is_read_or_refused(
+        mut bytes in entry(), at: prop::sample::Index, bit in 0_u8..8,
+    ) {
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         let _ = parse_within_bound(&bytes);
