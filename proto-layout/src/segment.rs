@@ -77,7 +77,8 @@
 //!
 //! What is published later leans on what was published before: a record on its definition, a
 //! definition and a lane on their chunk. So a segment that is being written is read backwards,
-//! each step in a read of its own that begins when the one before it has ended:
+//! each step in a read of its own that begins when the one before it has ended, with
+//! [`fence_acquire`](crate::word::fence_acquire) between them (a system call is no fence):
 //!
 //! 1. tails and spill counts of the lanes known so far, from the control lines;
 //! 2. `definition_count` and `lane_count`;
