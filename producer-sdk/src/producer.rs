@@ -184,7 +184,7 @@ impl Producer {
     }
 
     /// Makes this thread ready, so that its first record already takes the fast path: claims a
-    /// lane and warms what the first use would.
+    /// lane, for which it may wait a moment while another thread does the same.
     pub fn prepare_thread(&self) {
         slow::prepare_thread(self.inner);
     }

@@ -112,6 +112,23 @@ impl PathText {
     }
 }
 
+/// Whether a claim may wait for another thread.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// While recording.
+    None,
+    /// When a thread is prepared.
+    Wait,
+}
+
+/// Why a thread got no lane.
+pub(crate) enum NoLane {
+    /// Another thread is claiming, or the segment is growing.
+    Contended,
+    /// All are taken, and there is no room for another.
+    Left,
+}
+
 /// How lane capacity, position and address belong together.
 pub(crate) struct Stretch {
     /// Address of the next slot.
@@ -237,14 +254,19 @@ impl Segment {
         })
     }
 
-    /// Claims a lane for this thread without waiting: a free one, else a new one, else none.
+    /// Claims a lane for this thread: a free one, else a new one.
     ///
-    /// A new one takes its place anywhere but in `taken`, ranges that cells will get.
+    /// A new one takes its place anywhere but in `taken`, ranges that cells will get. Does not
+    /// wait for another thread that is claiming or growing, unless told to.
     pub(crate) fn claim_lane(
         &self,
         taken: impl Iterator<Item = (u64, u64)> + Clone,
-    ) -> Option<u32> {
-        let mut growth = self.try_growth()?;
+        patience: Patience,
+    ) -> Result<u32, NoLane> {
+        let mut growth = match patience {
+            Patience::None => self.try_growth().ok_or(NoLane::Contended)?,
+            Patience::Wait => self.lock_growth(),
+        };
         let lane_count = growth.lane_count;
         let claimed = (0..lane_count).find(|lane| {
             self.control(*lane, offset_of!(RawControl, state)).is_some_and(|state| {
@@ -254,12 +276,12 @@ impl Segment {
         });
         let index = match claimed {
             Some(lane) => lane,
-            None => self.add_lane(&mut growth, taken)?,
+            None => self.add_lane(&mut growth, taken).ok_or(NoLane::Left)?,
         };
         if let Some(claims) = self.control(index, offset_of!(RawControl, claims)) {
             claims.store_relaxed(claims.load_relaxed().wrapping_add(1));
         }
-        Some(index)
+        Ok(index)
     }
 
     /// Hands a lane back; the next owner goes on from its tail.

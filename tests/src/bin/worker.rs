@@ -130,6 +130,7 @@ fn observe(arguments: &Arguments) {
     let times = arguments.number("--times", 10_000);
     let count = arguments.number("--threads", 1);
     threads(count, |thread| {
+        Producer::global().prepare_thread();
         for number in 1..=times {
             if number % count == thread {
                 let value = number as f64 * 0.25;
