@@ -19,9 +19,6 @@ use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
 use crate::snapshot::{LabelText, Number};
 use crate::sum::FloatSum;
 
-/// What a series costs besides its labels and buckets: rows, map entries, slots; generous.
-const SERIES_COST_BYTES: u64 = 384;
-
 /// What a series id of a segment means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Local {
@@ -162,9 +159,9 @@ impl Aggregate {
         definition: &FamilyDefinition,
         now_ns: u64,
     ) -> Result<u32, FamilyRefused> {
-        let (family, is_new) = self.registry.hold_family(definition, &self.limits)?;
+        let (family, is_new) =
+            self.registry.hold_family(definition, &self.limits, &mut self.budget)?;
         if is_new {
-            // Bounded by the number of metrics, and needed whatever the budget says.
             let slot = self.new_slot(family, now_ns);
             let pairs = [(OVERFLOW_LABEL, "true")];
             if let Some(series) = self.registry.add_row(family, &pairs, slot) {
@@ -213,13 +210,9 @@ impl Aggregate {
         now_ns: u64,
     ) -> Option<SeriesRef> {
         let shape = &self.registry.family(family)?.shape;
-        let slots = if shape.objectives.is_empty() { 0 } else { u64::from(shape.age_buckets) };
         // Escapes double a text at most.
         let texts: usize = pairs.iter().map(|(name, value)| name.len() + value.len() * 2).sum();
-        let cost = SERIES_COST_BYTES
-            + texts as u64
-            + shape.bounds.len() as u64 * 8
-            + slots * size_of::<crate::distribution::Buckets>() as u64;
+        let cost = shape.series_cost_bytes() + texts as u64;
         let is_over = self.registry.series_count() >= self.limits.series_max;
         if !has_room || is_over || !self.budget.take(cost) {
             return None;

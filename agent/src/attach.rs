@@ -10,15 +10,11 @@ use nix::fcntl::OFlag;
 use ringmeter_layout::ack::{AckHeader, SIZE_MAX_BYTES, STATE_FINAL};
 use ringmeter_layout::file::{self, Identity};
 use ringmeter_layout::naming::SegmentName;
-use ringmeter_layout::segment::{ChunkTable, Geometry, LIVE_OFFSET_BYTES, RawLive};
+use ringmeter_layout::segment::{Geometry, LIVE_OFFSET_BYTES};
 
-use crate::aggregate::LocalSeries;
-use crate::definitions::Definitions;
 use crate::limits::Limits;
-use crate::pace::Pace;
 use crate::quarantine::{Reason, Refusal};
-use crate::segment::{Before, Phase, Segment};
-use crate::spill::Cells;
+use crate::segment::{Attachment, Before, Segment};
 
 /// A segment whose header is good, before it is decided whether to attach it.
 pub struct Candidate {
@@ -78,6 +74,7 @@ impl Files {
         let read = |error: io::Error| Refusal::of_read(&error);
         let identity = Identity::of(&file).map_err(read)?;
         let mut page = [0; LIVE_OFFSET_BYTES as usize];
+        // PAIRS WITH: `version`: nothing else of a file is looked at before its version.
         file.read_exact_at(&mut page, 0).map_err(read)?;
         let geometry = Geometry::parse(&page).map_err(|error| Refusal::of_header(&error))?;
         if geometry.id != name.id() || geometry.service != name.service() {
@@ -106,29 +103,18 @@ impl Files {
             .map_err(|error| Refusal::new(Reason::Ack, format!("ack file: {error}")))?;
         let Some(before) = before else { return Ok(Attached::Final(identity)) };
         let late_after = Duration::from_nanos(limits.spill_late_after_ns);
-        let is_old = age(geometry.created_unix_ns) > late_after;
-        Ok(Attached::Segment(Box::new(Segment {
+        let age = age(geometry.created_unix_ns);
+        let attachment = Attachment {
             name,
             identity,
-            serial,
             geometry,
             source: Box::new(file),
             ack: Box::new(ack),
             before,
-            is_old,
-            phase: if is_alive { Phase::Live } else { Phase::Dying },
-            chunks: ChunkTable::default(),
-            definitions: Definitions::default(),
-            local: LocalSeries::default(),
-            lanes: Vec::new(),
-            cells: Cells::new(now_ns),
-            live: RawLive::default(),
-            pace: Pace::new(),
-            life_asked_ns: now_ns,
-            visited_ns: now_ns,
-            complete_ns: 0,
-            ack_failures: 0,
-        })))
+            is_old: age > late_after,
+            is_alive,
+        };
+        Ok(Attached::Segment(Box::new(Segment::new(attachment, serial, now_ns))))
     }
 
     /// Removes a segment from which everything was taken, unless another file has its name now.

@@ -17,10 +17,21 @@ impl Budget {
         Self { used_bytes: 0, limit_bytes, refusals: 0 }
     }
 
-    /// Takes `bytes`, or nothing and says so.
+    /// Takes `bytes` for detail (a series of its own, finer buckets), or nothing and says so.
+    ///
+    /// A quarter of the memory is left for what totals depend on.
     pub fn take(&mut self, bytes: u64) -> bool {
-        let Some(used) = self.used_bytes.checked_add(bytes).filter(|u| *u <= self.limit_bytes)
-        else {
+        self.take_up_to(bytes, self.limit_bytes / 4 * 3)
+    }
+
+    /// Takes `bytes` for what no total can do without, or nothing and says so.
+    pub fn take_needed(&mut self, bytes: u64) -> bool {
+        self.take_up_to(bytes, self.limit_bytes)
+    }
+
+    fn take_up_to(&mut self, bytes: u64, limit_bytes: u64) -> bool {
+        let used = self.used_bytes.checked_add(bytes).filter(|used| *used <= limit_bytes);
+        let Some(used) = used else {
             self.refusals = self.refusals.saturating_add(1);
             return false;
         };
@@ -49,13 +60,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_taken_beyond_the_limit() {
+    fn nothing_is_taken_beyond_the_limit_and_detail_leaves_room() {
         let mut budget = Budget::new(100);
         assert!(budget.take(60));
-        assert!(!budget.take(41));
+        assert!(!budget.take(16));
         assert!(!budget.take(u64::MAX), "no overflow");
-        assert_eq!((budget.used_bytes(), budget.refusals()), (60, 2));
-        budget.give_back(20);
-        assert!(budget.take(60));
+        assert!(budget.take_needed(40));
+        assert!(!budget.take_needed(1));
+        assert_eq!((budget.used_bytes(), budget.refusals()), (100, 3));
+        budget.give_back(50);
+        assert!(budget.take(25));
     }
 }

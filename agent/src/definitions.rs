@@ -13,6 +13,11 @@ use crate::quarantine::{Reason, Refusal};
 use crate::source::Source;
 use crate::spill::Cells;
 
+/// What a metric costs for each segment that defines it, besides its label names.
+const FAMILY_COST_BYTES: u64 = 64;
+/// What a series costs for each segment that defines it: its cell and its slots.
+const SERIES_COST_BYTES: u64 = 128;
+
 /// A metric as this segment defines it.
 #[derive(Debug)]
 struct LocalFamily {
@@ -160,7 +165,7 @@ impl Definitions {
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         match definition {
-            Definition::Family(family) => self.place_family(&family, context),
+            Definition::Family(family) => self.place_family(&family, around, context),
             Definition::Series(series) => self.place_series(&series, around, context),
             Definition::EndOfChunk => Ok(()),
         }
@@ -169,9 +174,12 @@ impl Definitions {
     fn place_family(
         &mut self,
         definition: &FamilyDefinition,
+        around: &mut Surroundings<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         dense("family id", definition.id, self.families.len())?;
+        let names = definition.label_names.iter().map(|name| name.len() as u64 + 16);
+        around.cells.hold(FAMILY_COST_BYTES + names.sum::<u64>(), context)?;
         let family = context.aggregate.hold_family(definition, context.now_ns);
         if let Err(refused) = family {
             tracing::debug!(metric = definition.name, ?refused, "metric refused");
@@ -192,6 +200,7 @@ impl Definitions {
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         dense("series id", definition.id, around.local.len())?;
+        around.cells.hold(SERIES_COST_BYTES, context)?;
         let unknown = || {
             let detail = format!("series {}: no family {}", definition.id, definition.family);
             Refusal::new(Reason::Definitions, detail)

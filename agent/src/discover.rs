@@ -112,10 +112,16 @@ impl Watcher {
         listing
     }
 
-    /// Watches the directory that has the path now.
+    /// Watches the directory that has the path now; where there is none, the one in which it
+    /// will be made.
     fn watch(&mut self) {
         let Some(inotify) = &self.inotify else { return };
-        let now = fs::metadata(&self.path).ok().map(|found| Identity::of_metadata(&found));
+        let directories = [Some(self.path.as_path()), self.path.parent()];
+        let found = directories
+            .into_iter()
+            .flatten()
+            .find_map(|path| Some((path, Identity::of_metadata(&fs::metadata(path).ok()?))));
+        let now = found.map(|(_, identity)| identity);
         if let Some((descriptor, identity)) = self.watched {
             if now == Some(identity) {
                 return;
@@ -124,14 +130,14 @@ impl Watcher {
             let _ = inotify.rm_watch(descriptor);
             self.watched = None;
         }
-        let Some(identity) = now else { return };
+        let Some((path, identity)) = found else { return };
         let flags = AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_ONLYDIR;
-        self.watched = inotify.add_watch(&self.path, flags).ok().map(|wd| (wd, identity));
+        self.watched = inotify.add_watch(path, flags).ok().map(|wd| (wd, identity));
     }
 
     fn read(&self) -> io::Result<Listing> {

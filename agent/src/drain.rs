@@ -76,6 +76,8 @@ impl Segment {
         self.source
             .read(control_offset_bytes(0), bytemuck::cast_slice_mut(controls))
             .map_err(|error| Refusal::of_read(&error))?;
+        // PAIRS WITH: `lane-tail`: the records before the tails just read,
+        // PAIRS WITH: `lane-spill`: and the cells behind the spill counts, are read after this.
         fence_acquire();
         read_live(&*self.source)
     }
@@ -89,6 +91,7 @@ impl Segment {
         }
         let read = |error| Refusal::of_read(&error);
         let file_size_bytes = self.source.size_bytes().map_err(read)?;
+        // PAIRS WITH: `chunk-count`, read before in the live words.
         let mut entries = vec![RawChunk::default(); (count - known) as usize];
         let at = chunk_entry_offset_bytes(known);
         self.source.read(at, bytemuck::cast_slice_mut(&mut entries)).map_err(read)?;
@@ -104,7 +107,8 @@ impl Segment {
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         for index in new {
-            // The line in the buffer may be older than the count that published the lane.
+            // PAIRS WITH: `lane-count`, read before in the live words. The line in the buffer may
+            // be older than the count that published the lane.
             let mut line = [RawControl::default()];
             self.source
                 .read(control_offset_bytes(index), bytemuck::cast_slice_mut(&mut line))
@@ -174,6 +178,8 @@ impl Segment {
         let seen = std::mem::replace(&mut self.live, *live);
         let is_moved = live.shared_spill_count != seen.shared_spill_count
             || live.retire_changes != seen.retire_changes;
+        // PAIRS WITH: `shared-spill`: cells are read after the live words,
+        // PAIRS WITH: `retire`: and so are states.
         self.cells.is_due |= is_moved;
         if is_resumed {
             return;
@@ -204,17 +210,25 @@ impl Segment {
             };
             return self.definitions.read(&mut around, context);
         }
-        for index in 0..self.lanes.len() {
-            self.drain_lane(index, context)?;
+        let mut left = context.limits.records_per_step;
+        let count = self.lanes.len();
+        for _ in 0..count {
+            left = left.saturating_sub(self.drain_lane(self.next_lane % count, context)?);
+            self.next_lane = (self.next_lane + 1) % count;
+            if left == 0 {
+                break;
+            }
         }
         self.acknowledge();
         Ok(())
     }
 
-    fn drain_lane(&mut self, index: usize, context: &mut Context<'_>) -> Result<(), Refusal> {
+    /// Reads a share of one lane; returns how many records that was.
+    fn drain_lane(&mut self, index: usize, context: &mut Context<'_>) -> Result<u64, Refusal> {
         let capacity = self.capacity();
-        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
-        let mut left = lane.backlog().min(context.limits.records_per_round);
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(0) };
+        let share = lane.backlog().min(context.limits.records_per_round);
+        let mut left = share;
         while left > 0 {
             let slot = capacity.slot(lane.position);
             let count =
@@ -230,7 +244,7 @@ impl Segment {
             lane.position = lane.position.wrapping_add(count);
             left -= count;
         }
-        Ok(())
+        Ok(share)
     }
 
     /// Reads cells and gauges where that is due. `is_scrape` makes them due.
@@ -241,7 +255,8 @@ impl Segment {
         let schema = self.geometry.spill_schema;
         let is_last = self.phase == Phase::Dying;
         let waited = context.now_ns.saturating_sub(self.cells.taken_ns);
-        let is_time = waited >= context.limits.spill_interval_ns || is_scrape;
+        let interval_ns = self.cells.interval_ns(context.limits.spill_interval_ns);
+        let is_time = waited >= interval_ns || is_scrape;
         let is_first = self.complete_ns == 0;
         if is_first && self.before != Before::Nothing {
             self.cells.take(&*self.source, schema, Take::Baseline, context)?;
@@ -269,3 +284,6 @@ fn read_live(source: &dyn Source) -> Result<RawLive, Refusal> {
     let [live] = live;
     Ok(live)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,5 @@
 //! How much the agent takes from producers, whatever they offer.
 
-use ringmeter_layout::segment::{LANES_MAX, SEGMENT_SIZE_MAX_BYTES};
-
 /// Every limit in one place, with the arithmetic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -19,12 +17,16 @@ pub struct Limits {
     pub series_per_segment_max: usize,
     /// Texts, buckets and marks held on behalf of producers, bytes.
     pub memory_max_bytes: u64,
+    /// What is known of the definitions of one segment, bytes; beyond it is refused.
+    pub segment_memory_max_bytes: u64,
     /// Spill cells of one segment, bytes; cells beyond are not read.
     pub cells_per_segment_max_bytes: u64,
     /// Definitions read from one segment between two looks at the others.
     pub definitions_per_round: u32,
     /// Records read from one lane between two looks at the others.
     pub records_per_round: u64,
+    /// Records read from one segment between two looks at the others.
+    pub records_per_step: u64,
     /// A pass ends after this, even if lanes are not empty.
     pub pass_duration_max_ns: u64,
     /// A pass for a scrape may take this long.
@@ -48,13 +50,18 @@ impl Default for Limits {
             variants_max: 4,
             series_max: 262_144,
             series_per_segment_max: 131_072,
-            // 262,144 series at about 700 bytes are 180 MiB.
-            memory_max_bytes: 256 << 20,
+            // 262,144 series at about 700 bytes are 180 MiB; each process that defines a series
+            // adds 128 bytes for it.
+            memory_max_bytes: 512 << 20,
+            // 131,072 series at 128 bytes are 16 MiB; labels of metrics come on top.
+            segment_memory_max_bytes: 32 << 20,
             // 30,000 distributions at 2 KiB are 60 MiB.
             cells_per_segment_max_bytes: 64 << 20,
             definitions_per_round: 4096,
             // 64 KiB, which 15 µs are enough for.
             records_per_round: 4096,
+            // 1 MiB, which 3 ms are enough for.
+            records_per_step: 65_536,
             pass_duration_max_ns: 50_000_000,
             scrape_duration_max_ns: 500_000_000,
             spill_interval_ns: 100_000_000,
@@ -64,10 +71,3 @@ impl Default for Limits {
         }
     }
 }
-
-const _: () = {
-    // One round over a segment's lanes stays below a quarter of a million records per thread
-    // that a segment can have, and a segment stays below what fits in 32 bits.
-    assert!(LANES_MAX as u64 * 4096 <= 1 << 20);
-    assert!(SEGMENT_SIZE_MAX_BYTES <= 1 << 32);
-};

@@ -50,6 +50,8 @@ struct Refused {
     /// The file that was refused; `None` if it could not be asked.
     identity: Option<Identity>,
     reason: Reason,
+    /// It is to be looked at again.
+    is_doubtful: bool,
 }
 
 /// The stages from files to totals, and the totals.
@@ -123,7 +125,7 @@ impl Pipeline {
         let is_new = |name: &&SegmentName| {
             !attached.contains(name)
                 && !self.finals.contains_key(name)
-                && !self.refused.contains_key(name)
+                && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
         };
         let fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
         let room = self.limits.segments_max.saturating_sub(self.segments.len());
@@ -173,8 +175,8 @@ impl Pipeline {
                 reason => reason.is_passing(),
             };
             let is_same = self.files.identity(&name).ok() == refused.identity;
-            if may_pass || !is_same {
-                self.refused.remove(&name);
+            if let Some(refused) = self.refused.get_mut(&name) {
+                refused.is_doubtful = may_pass || !is_same;
             }
         }
     }
@@ -212,9 +214,11 @@ impl Pipeline {
                     let segment = name.segment_file();
                     tracing::info!(segment = segment.as_str(), "attached");
                 }
+                self.refused.remove(&name);
                 self.segments.push(*segment);
             }
             Ok(Attached::Final(identity)) => {
+                self.refused.remove(&name);
                 self.finals.insert(name, identity);
             }
             Err(refusal) => self.refuse(name, Some(identity), &refusal, now_ns),
@@ -228,7 +232,9 @@ impl Pipeline {
         refusal: &Refusal,
         now_ns: u64,
     ) {
-        if self.log_limit.allows(now_ns) {
+        let before = self.refused.get(&name);
+        let is_news = before.is_none_or(|before| before.reason != refusal.reason);
+        if is_news && self.log_limit.allows(now_ns) {
             tracing::warn!(
                 segment = name.segment_file().as_str(),
                 reason = refusal.reason.as_str(),
@@ -236,7 +242,8 @@ impl Pipeline {
                 "segment quarantined"
             );
         }
-        self.refused.insert(name, Refused { identity, reason: refusal.reason });
+        let is_doubtful = false;
+        self.refused.insert(name, Refused { identity, reason: refusal.reason, is_doubtful });
     }
 
     /// Reads segments: at most the limit's time, a round of each after the other.

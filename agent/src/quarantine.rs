@@ -33,13 +33,15 @@ pub enum Reason {
     Tail,
     /// A definition is wrong.
     Definitions,
+    /// Its definitions take more memory than there is for them.
+    Memory,
     /// The ack file cannot be made; tried again at every listing.
     Ack,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Open,
         Self::NotRegular,
         Self::Short,
@@ -52,6 +54,7 @@ impl Reason {
         Self::Lanes,
         Self::Tail,
         Self::Definitions,
+        Self::Memory,
         Self::Ack,
     ];
 
@@ -70,6 +73,7 @@ impl Reason {
             Self::Lanes => "lanes",
             Self::Tail => "tail",
             Self::Definitions => "definitions",
+            Self::Memory => "memory",
             Self::Ack => "ack",
         }
     }

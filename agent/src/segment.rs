@@ -90,6 +90,8 @@ pub struct Segment {
     pub local: LocalSeries,
     /// Lanes accepted so far.
     pub lanes: Vec<Lane>,
+    /// Lane that the next step begins with.
+    pub next_lane: usize,
     /// Spill cells and gauges.
     pub cells: Cells,
     /// Live words as last seen.
@@ -106,7 +108,54 @@ pub struct Segment {
     pub ack_failures: u64,
 }
 
+/// What a segment is attached with.
+pub struct Attachment {
+    /// Name of its file.
+    pub name: SegmentName,
+    /// The file.
+    pub identity: Identity,
+    /// The header.
+    pub geometry: Geometry,
+    /// The file's bytes.
+    pub source: Box<dyn Source>,
+    /// The ack file.
+    pub ack: Box<dyn AckSink>,
+    /// What was taken before this agent.
+    pub before: Before,
+    /// Whether what it holds is too old for sliding windows.
+    pub is_old: bool,
+    /// Whether the process lives.
+    pub is_alive: bool,
+}
+
 impl Segment {
+    /// A segment of which nothing but the header was read.
+    pub fn new(from: Attachment, serial: u64, now_ns: u64) -> Self {
+        Self {
+            name: from.name,
+            identity: from.identity,
+            serial,
+            geometry: from.geometry,
+            source: from.source,
+            ack: from.ack,
+            before: from.before,
+            is_old: from.is_old,
+            phase: if from.is_alive { Phase::Live } else { Phase::Dying },
+            chunks: ChunkTable::default(),
+            definitions: Definitions::default(),
+            local: LocalSeries::default(),
+            lanes: Vec::new(),
+            next_lane: 0,
+            cells: Cells::new(now_ns),
+            live: RawLive::default(),
+            pace: Pace::new(),
+            life_asked_ns: now_ns,
+            visited_ns: now_ns,
+            complete_ns: 0,
+            ack_failures: 0,
+        }
+    }
+
     /// Records that this pass has still to read.
     pub fn backlog(&self) -> u64 {
         self.lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.backlog()))

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use ringmeter_layout::definition::FamilyDefinition;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
+use crate::budget::Budget;
+use crate::distribution::Buckets;
 use crate::limits::Limits;
 use crate::snapshot::{FamilyMeta, LabelText};
 
@@ -50,6 +52,21 @@ impl Shape {
         }
     }
 
+    /// Generous; the overflow series is in it.
+    fn cost_bytes(&self, help_length: usize) -> u64 {
+        let labels: usize = self.label_names.iter().map(|name| name.len() + 16).sum();
+        // The help stands as text and, with escapes, in the header; an edge has its label's text.
+        let texts = 3 * help_length + 64 * (self.bounds.len() + self.objectives.len() + 1);
+        FAMILY_COST_BYTES + (labels + texts) as u64 + self.series_cost_bytes()
+    }
+
+    /// What a series costs besides its labels and buckets: rows, map entries, totals; generous.
+    pub fn series_cost_bytes(&self) -> u64 {
+        let slots = if self.objectives.is_empty() { 0 } else { u64::from(self.age_buckets) };
+        let slots_bytes = slots * size_of::<Buckets>() as u64;
+        SERIES_COST_BYTES + self.bounds.len() as u64 * 8 + slots_bytes
+    }
+
     fn meta(&self, name: &str, help: &str) -> FamilyMeta {
         match self.kind {
             Kind::Counter => FamilyMeta::counter(name, help),
@@ -59,6 +76,10 @@ impl Shape {
         }
     }
 }
+
+/// What a metric costs besides its texts: names, maps, the last view of it.
+const FAMILY_COST_BYTES: u64 = 1024;
+const SERIES_COST_BYTES: u64 = 384;
 
 /// A series of a metric, by dense numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,6 +171,8 @@ impl Family {
 pub enum FamilyRefused {
     /// As many metrics as there may be.
     Families,
+    /// As much memory as there may be.
+    Memory,
     /// As many contradicting definitions of this name as there may be.
     Variants,
 }
@@ -211,6 +234,7 @@ impl Registry {
         &mut self,
         definition: &FamilyDefinition,
         limits: &Limits,
+        budget: &mut Budget,
     ) -> Result<(u32, bool), FamilyRefused> {
         let shape = Shape::of(definition);
         let name = definition.name.as_str();
@@ -225,6 +249,9 @@ impl Registry {
         }
         if known.len() >= limits.variants_max {
             return Err(FamilyRefused::Variants);
+        }
+        if !budget.take_needed(shape.cost_bytes(definition.help.len())) {
+            return Err(FamilyRefused::Memory);
         }
         let id = u32::try_from(self.families.len()).map_err(|_| FamilyRefused::Families)?;
         self.families.push(Family {

@@ -11,7 +11,7 @@ use ringmeter_layout::naming::{GaugeRule, Kind};
 use crate::aggregate::{Aggregate, Placed};
 use crate::context::{BUFFER_WORDS, Context};
 use crate::distribution::Place;
-use crate::quarantine::Refusal;
+use crate::quarantine::{Reason, Refusal};
 use crate::reject::RejectReason;
 use crate::series::SeriesRef;
 use crate::source::Source;
@@ -64,7 +64,7 @@ pub struct Cells {
     is_sorted: bool,
     has_most_recent: bool,
     size_bytes: u64,
-    marks_bytes: u64,
+    held_bytes: u64,
     /// Something may be in the cells that was not taken.
     pub is_due: bool,
     /// When nothing was left in the cells for the last time.
@@ -136,6 +136,27 @@ impl Cells {
         }
     }
 
+    /// Takes memory for what is known of one definition, until the segment goes.
+    ///
+    /// # Errors
+    /// When this segment has had its share, or all segments have.
+    pub fn hold(&mut self, bytes: u64, context: &mut Context<'_>) -> Result<(), Refusal> {
+        let held_bytes = self.held_bytes.saturating_add(bytes);
+        let has_share = held_bytes <= context.limits.segment_memory_max_bytes;
+        if !has_share || !context.aggregate.budget().take_needed(bytes) {
+            let detail = format!("definitions: {held_bytes} bytes to know them are too many");
+            return Err(Refusal::new(Reason::Memory, detail));
+        }
+        self.held_bytes = held_bytes;
+        Ok(())
+    }
+
+    /// How long to wait between two looks at the spill: reading cells costs a fifth of the time
+    /// at most, at a byte per nanosecond.
+    pub fn interval_ns(&self, at_least_ns: u64) -> u64 {
+        at_least_ns.max(self.size_bytes.saturating_mul(5))
+    }
+
     /// Whether gauges are to be read between scrapes.
     pub fn follows_gauges(&self) -> bool {
         self.has_most_recent
@@ -151,10 +172,10 @@ impl Cells {
     ) -> Result<(), Refusal> {
         self.sort();
         let Context { aggregate, buffers, counts, now_ns, .. } = context;
-        let marks = &mut self.marks_bytes;
+        let held = &mut self.held_bytes;
         let mut is_left = false;
         each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
-            if !cell.take(words, schema, take, *now_ns, marks, aggregate) {
+            if !cell.take(words, schema, take, *now_ns, held, aggregate) {
                 counts.cells_deferred = counts.cells_deferred.saturating_add(1);
                 is_left = true;
             }
@@ -198,7 +219,7 @@ impl Cells {
         for placed in spill.chain(gauges) {
             aggregate.registry().release(placed.series);
         }
-        aggregate.budget().give_back(self.marks_bytes);
+        aggregate.budget().give_back(self.held_bytes);
         *self = Self::default();
     }
 }
@@ -278,7 +299,7 @@ impl SpillCell {
         schema: u8,
         take: Take,
         now_ns: u64,
-        marks_bytes: &mut u64,
+        held_bytes: &mut u64,
         aggregate: &mut Aggregate,
     ) -> bool {
         let state_at = cell::state_word(self.kind);
@@ -289,10 +310,10 @@ impl SpillCell {
             }
         } else if words.iter().enumerate().any(|(at, word)| *word != 0 && at != state_at) {
             let size_bytes = words.len() as u64 * 8;
-            if !aggregate.budget().take(size_bytes) {
+            if !aggregate.budget().take_needed(size_bytes) {
                 return false;
             }
-            *marks_bytes += size_bytes;
+            *held_bytes += size_bytes;
             self.taken = Some(vec![0; words.len()].into());
             self.add(words, schema, take, now_ns, aggregate);
         }

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `/` | 200 and the list of routes |
 //! | `/items/{id}` | 200 and (id mod 64 + 1) × 100 bytes; 404 from id 1000 on |
-//! | `/work?ms=N&units=X` | 200 after N ms, 0 to 10000; observes X, else N, as `app_work_units` |
+//! | `/work?ms=N&units=X` | 200 after N ms (to 10000); observes X (or N) as `app_work_units` |
 //! | `/error` | 500 |
 //!
 //! # What is counted, and when

@@ -19,7 +19,7 @@ pub const SERIES_DEFAULT: u32 = 10_000;
 /// Most series that can be configured: 2^19, half of what a segment can define.
 pub const SERIES_LIMIT: u32 = 1 << 19;
 /// Segments in one directory beyond which a new process counts privately, unless configured.
-pub const SEGMENTS_DEFAULT: u32 = 256;
+pub const SEGMENTS_DEFAULT: u32 = 1024;
 /// Largest size of a segment unless configured: 64 MiB.
 pub const SEGMENT_SIZE_DEFAULT_BYTES: u64 = 64 << 20;
 /// Smallest size of a segment that can be configured: header, definitions, cells and two lanes.

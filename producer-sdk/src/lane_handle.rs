@@ -30,8 +30,16 @@ impl core::fmt::Debug for Lane {
     }
 }
 
+impl Producer {
+    /// This thread's lane, found once for many records; see [`Lane`].
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane::of(*self)
+    }
+}
+
 impl Lane {
-    pub(crate) fn of(producer: Producer) -> Self {
+    fn of(producer: Producer) -> Self {
         producer.prepare_thread();
         Self { slot: ThreadSlot::of(producer.inner.slot), producer }
     }

@@ -25,8 +25,8 @@
 //! | situation | a counter or observation goes to | cost |
 //! |---|---|---|
 //! | normally | this thread's lane, a ring in shared memory | ~2 ns |
-//! | lane full, or no lane left | the series' own cells in shared memory | as an in-process library |
-//! | no segment | the series' private cells; moved when there is one | as an in-process library |
+//! | lane full, or none left | the series' cells in shared memory | as an in-process library |
+//! | no segment | the series' private cells, moved later | as an in-process library |
 //!
 //! A gauge always lives in its cell. `make bench` in the repository measures all of it.
 //!
@@ -69,6 +69,8 @@ pub mod buckets;
 
 mod options;
 
+mod producer;
+
 mod timer;
 
 mod registered;
@@ -77,7 +79,7 @@ mod metrics;
 
 mod family;
 
-mod producer;
+mod registration;
 
 mod lane_handle;
 

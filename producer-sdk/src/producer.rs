@@ -11,9 +11,7 @@ use ringmeter_layout::word::Word;
 
 use crate::config::Settings;
 use crate::error::{OpenError, RegisterError};
-use crate::family::{CounterVec, GaugeVec, HistogramVec, SummaryVec};
 use crate::leaked::Leaked;
-use crate::metrics::{Counter, Gauge, Histogram, Summary};
 use crate::options::Options;
 use crate::registry::{Entry, Inner, Registry, Series};
 use crate::segment::Segment;
@@ -191,12 +189,6 @@ impl Producer {
         slow::prepare_thread(self.inner);
     }
 
-    /// This thread's lane, found once for many records; see [`Lane`](crate::Lane).
-    #[must_use]
-    pub fn lane(&self) -> crate::Lane {
-        crate::Lane::of(*self)
-    }
-
     /// Advice on the metrics registered so far, by the rules of `promtool check metrics`.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
@@ -221,44 +213,6 @@ impl Producer {
         let family = self.inner.family(options.definition(kind, &[]), false)?;
         self.inner.series(family, &options.label_values())
     }
-}
-
-macro_rules! registrations {
-    ($($kind:ident $one:ident $metric:ident $many:ident $vec:ident $article:literal;)*) => {
-        impl Producer {
-            $(
-                #[doc = concat!("Registers ", $article, ", or finds the one registered before.")]
-                ///
-                /// # Errors
-                /// When the name is registered as something else, when a name or value breaks
-                /// Prometheus' rules, or when there is no room; see [`RegisterError`].
-                pub fn $one(&self, options: impl Into<Options>) -> Result<$metric, RegisterError> {
-                    let series = self.series_of(Kind::$kind, &options.into())?;
-                    Ok($metric::bound(series))
-                }
-
-                #[doc = concat!("Registers a family: ", $article, " for each set of values of ")]
-                /// `label_names`.
-                ///
-                /// # Errors
-                /// As for the metric without variable labels.
-                pub fn $many(
-                    &self,
-                    options: impl Into<Options>,
-                    label_names: &[&str],
-                ) -> Result<$vec, RegisterError> {
-                    $vec::register_in(self.inner, &options.into(), label_names)
-                }
-            )*
-        }
-    };
-}
-
-registrations! {
-    Counter counter Counter counter_vec CounterVec "a counter";
-    Gauge gauge Gauge gauge_vec GaugeVec "a gauge";
-    Histogram histogram Histogram histogram_vec HistogramVec "a histogram";
-    Summary summary Summary summary_vec SummaryVec "a summary";
 }
 
 /// The next free slot, or the null slot when all are taken.
@@ -335,7 +289,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// Segments in the directory beyond which a new process counts privately; 256 by default.
+    /// Segments in the directory beyond which a new process counts privately; 1024 by default,
+    /// which is also how many an agent attaches.
     #[must_use]
     pub const fn segments_max(mut self, segments: u32) -> Self {
         self.settings.segments_max = segments;

@@ -427,7 +427,8 @@ impl Segment {
     /// Reads how far the agent has committed `lane`; `last` where that cannot be told.
     pub(crate) fn read_ack(&self, lane: u32, last: u64, tail: u64) -> u64 {
         let reads = self.ack_reads.add_relaxed(1);
-        if reads % ACK_REOPEN_READS == 0 {
+        // Eagerly at first: an agent that starts after the app makes the file then.
+        if reads < 2 || reads.is_power_of_two() || reads % ACK_REOPEN_READS == 0 {
             self.reopen_ack();
         }
         let Ok(ack) = self.ack.try_read() else { return last };

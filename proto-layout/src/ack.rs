@@ -99,9 +99,11 @@ impl AckHeader {
     #[must_use]
     pub fn parse(bytes: &[u8], segment_id: &[u8; 16]) -> Option<Self> {
         let header: Self = bytemuck::pod_read_unaligned(bytes.get(..size_of::<Self>())?);
+        let reserved_is_zero = header.reserved_0 == 0 && header.reserved_1 == [0; 9];
         let ours = header.magic == MAGIC
             && header.version_major == VERSION_MAJOR
             && header.segment_id == *segment_id
+            && (header.version_minor > VERSION_MINOR || reserved_is_zero)
             && matches!(header.state, STATE_ACTIVE | STATE_FINAL);
         ours.then_some(header)
     }

@@ -18,11 +18,11 @@
 //!      8    4 id             dense, counting families from 0
 //!     12    1 kind           1 counter, 2 gauge, 3 histogram, 4 summary
 //!     13    1 gauge_rule     how gauges of several processes merge; 0 for other kinds
-//!     14    2 bounds         how many classic bucket bounds, without +Inf
-//!     16    2 objectives     how many quantiles of a summary
+//!     14    2 bounds         how many classic bucket bounds, without +Inf; 0 for counters, gauges
+//!     16    2 objectives     how many quantiles; 0 for counters and gauges
 //!     18    2 label_names    how many labels
-//!     20    4 age_buckets    slots of a summary's sliding window
-//!     24    8 max_age_ms     length of a summary's sliding window
+//!     20    4 age_buckets    slots of a summary's sliding window, at least 1
+//!     24    8 max_age_ms     length of a summary's sliding window, at least 1 ms per slot
 //!     32  8·n bounds, then objectives, as f64
 //!      …      name, help, unit, then the label names: each a u16 length and UTF-8 bytes
 //!      …      zeros up to a multiple of 8
@@ -53,6 +53,9 @@ const TYPE_END_OF_CHUNK: u16 = 3;
 /// Largest entry: 32 label values of 1 KiB and their lengths stay below 34 KiB; the limit is the
 /// smallest chunk less room for its end mark.
 pub const ENTRY_SIZE_MAX_BYTES: usize = 65_528;
+/// What an entry allocates besides its own bytes: a list of 32 labels, each a `String` of 24 B,
+/// is 768 B, and a duplicate's name in an error is shorter than that.
+pub const ENTRY_OVERHEAD_MAX_BYTES: usize = 1024;
 /// Longest sliding window of a summary: 30 days.
 pub const MAX_AGE_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Most slots in a sliding window.
@@ -151,11 +154,36 @@ pub enum DefinitionError {
     Utf8 {
         /// The field.
         field: &'static str,
+        /// The first byte that is wrong, from the text's start.
+        position_bytes: usize,
     },
     /// A name, value, bound or objective against the naming rules.
     Name(NameError),
-    /// Bytes that are defined as zero are not.
-    Reserved,
+    /// Bytes that are defined as zero are not, or are more than padding.
+    Reserved {
+        /// The field.
+        field: &'static str,
+        /// How many bytes there are.
+        length_bytes: usize,
+        /// The first that is not zero, or 0.
+        found: u8,
+    },
+    /// A field that families of this kind do not have is not zero.
+    Misplaced {
+        /// The field.
+        field: &'static str,
+        /// The family's kind.
+        kind: Kind,
+        /// Value found.
+        found: u64,
+    },
+    /// A summary whose sliding window has no slots, or slots of less than a millisecond.
+    Window {
+        /// Length of the window found.
+        max_age_ms: u64,
+        /// Slots found.
+        age_buckets: u32,
+    },
     /// A label name stands twice.
     DuplicateLabel {
         /// The label's name.
@@ -176,9 +204,23 @@ impl fmt::Display for DefinitionError {
             Self::Limit { field, found, limit } => {
                 write!(f, "definition {field}: {found} is beyond the limit of {limit}")
             }
-            Self::Utf8 { field } => write!(f, "definition {field}: not UTF-8"),
+            Self::Utf8 { field, position_bytes } => {
+                write!(f, "definition {field}: not UTF-8 from byte {position_bytes} on")
+            }
             Self::Name(error) => write!(f, "definition: {error}"),
-            Self::Reserved => f.write_str("definition: reserved bytes are not zero"),
+            Self::Reserved { field, length_bytes, found } => write!(
+                f,
+                "definition {field}: {length_bytes} bytes with a {found}, expected fewer than 8 \
+                 and all of them 0"
+            ),
+            Self::Misplaced { field, kind, found } => {
+                write!(f, "definition {field}: {found}, expected 0 for a {kind}")
+            }
+            Self::Window { max_age_ms, age_buckets } => write!(
+                f,
+                "definition age_buckets: {age_buckets} slots in max_age_ms {max_age_ms}, expected \
+                 at least one slot of at least 1 ms each"
+            ),
             Self::DuplicateLabel { name } => {
                 write!(f, "definition: label {name:?} stands twice")
             }
@@ -253,6 +295,7 @@ impl FamilyDefinition {
     /// # Errors
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), DefinitionError> {
+        self.validate_kind()?;
         naming::metric_name(&self.name)?;
         naming::help(&self.help)?;
         naming::unit(&self.unit)?;
@@ -267,6 +310,25 @@ impl FamilyDefinition {
         naming::objectives(&self.objectives)?;
         limit("max_age_ms", self.max_age_ms, MAX_AGE_LIMIT_MS)?;
         limit("age_buckets", self.age_buckets.into(), AGE_BUCKETS_LIMIT.into())
+    }
+
+    /// What only some kinds have must be zero in the others, and a window must have slots: who
+    /// reads a family divides by them.
+    fn validate_kind(&self) -> Result<(), DefinitionError> {
+        let kind = self.kind;
+        let absent = |field, is_absent: bool, found: u64| {
+            let misplaced = DefinitionError::Misplaced { field, kind, found };
+            if is_absent && found != 0 { Err(misplaced) } else { Ok(()) }
+        };
+        absent("gauge_rule", kind != Kind::Gauge, u64::from(self.gauge_rule.code()))?;
+        absent("bounds", !kind.is_distribution(), self.bounds.len() as u64)?;
+        absent("objectives", !kind.is_distribution(), self.objectives.len() as u64)?;
+        let (max_age_ms, age_buckets) = (self.max_age_ms, self.age_buckets);
+        let has_window = age_buckets > 0 && max_age_ms >= u64::from(age_buckets);
+        if kind == Kind::Summary && !has_window {
+            return Err(DefinitionError::Window { max_age_ms, age_buckets });
+        }
+        Ok(())
     }
 }
 
@@ -342,21 +404,29 @@ impl<'a> Decoder<'a> {
     fn text(&mut self, field: &'static str) -> Result<String, DefinitionError> {
         let length = self.u16(field)?;
         let bytes = self.take(field, length.into())?;
-        let text = core::str::from_utf8(bytes).map_err(|_| DefinitionError::Utf8 { field })?;
+        let text = core::str::from_utf8(bytes).map_err(|error| DefinitionError::Utf8 {
+            field,
+            position_bytes: error.valid_up_to(),
+        })?;
         Ok(text.to_owned())
     }
 
     fn padding(self) -> Result<(), DefinitionError> {
-        let zeros = self.0.len() < 8 && self.0.iter().all(|byte| *byte == 0);
-        if zeros { Ok(()) } else { Err(DefinitionError::Reserved) }
+        let found = self.0.iter().copied().find(|byte| *byte != 0);
+        if self.0.len() < 8 && found.is_none() {
+            return Ok(());
+        }
+        let (length_bytes, found) = (self.0.len(), found.unwrap_or(0));
+        Err(DefinitionError::Reserved { field: "padding", length_bytes, found })
     }
 }
 
 impl Definition {
     /// Reads the entry at the start of `chunk`; returns it with its length in bytes.
     ///
-    /// Total and bounded: an entry allocates at most twice its own length, which is at most
-    /// [`ENTRY_SIZE_MAX_BYTES`]. Ids are not checked here: the reader knows what came before.
+    /// Total and bounded: an entry allocates at most its own length, which is at most
+    /// [`ENTRY_SIZE_MAX_BYTES`], and [`ENTRY_OVERHEAD_MAX_BYTES`]. Ids are not checked here: the
+    /// reader knows what came before.
     ///
     /// # Errors
     /// What is wrong with the entry. Definitions after it cannot be found then.
@@ -370,14 +440,15 @@ impl Definition {
             return Err(DefinitionError::Length { found });
         }
         limit("length_bytes", found.into(), ENTRY_SIZE_MAX_BYTES as u64)?;
-        if reserved != 0 {
-            return Err(DefinitionError::Reserved);
-        }
+        limit("reserved", reserved.into(), 0)?;
         let body = Decoder(Decoder(chunk).take("entry", length)?.split_at(HEAD_SIZE_BYTES).1);
         let definition = match entry_type {
             TYPE_FAMILY => Self::Family(parse_family(body)?),
             TYPE_SERIES => Self::Series(parse_series(body)?),
-            TYPE_END_OF_CHUNK => Self::EndOfChunk,
+            TYPE_END_OF_CHUNK => {
+                limit("end of chunk length_bytes", found.into(), HEAD_SIZE_BYTES as u64)?;
+                Self::EndOfChunk
+            }
             other => return Err(DefinitionError::Code { field: "type", found: other.into() }),
         };
         Ok((definition, length))
@@ -394,8 +465,9 @@ fn parse_family(mut from: Decoder<'_>) -> Result<FamilyDefinition, DefinitionErr
     let age_buckets = from.u32("age_buckets")?;
     let max_age_ms = from.u64("max_age_ms")?;
     limit("label_names", label_names.into(), naming::LABELS_MAX as u64)?;
+    let mut names = Vec::with_capacity(label_names.into());
     let code = |field, found: u8| DefinitionError::Code { field, found: found.into() };
-    let family = FamilyDefinition {
+    let mut family = FamilyDefinition {
         id,
         kind: Kind::try_from(kind).map_err(|_| code("kind", kind))?,
         gauge_rule: GaugeRule::try_from(rule).map_err(|_| code("gauge_rule", rule))?,
@@ -406,8 +478,12 @@ fn parse_family(mut from: Decoder<'_>) -> Result<FamilyDefinition, DefinitionErr
         name: from.text("name")?,
         help: from.text("help")?,
         unit: from.text("unit")?,
-        label_names: (0..label_names).map(|_| from.text("label name")).collect::<Result<_, _>>()?,
+        label_names: Vec::new(),
     };
+    for _ in 0..label_names {
+        names.push(from.text("label name")?);
+    }
+    family.label_names = names;
     from.padding()?;
     family.validate()?;
     Ok(family)

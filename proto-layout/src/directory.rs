@@ -7,7 +7,7 @@
 //! | 1 | the explicit path | given | its owner, beforehand |
 //! | 2 | `$RINGMETER_DIR` | set and not empty | its owner, beforehand |
 //! | 3 | `/run/ringmeter` | it exists and is usable | its owner, beforehand |
-//! | 4 | `$XDG_RUNTIME_DIR/ringmeter` | `$XDG_RUNTIME_DIR` is a directory of this user | either side, 0700 |
+//! | 4 | `$XDG_RUNTIME_DIR/ringmeter` | that is a directory of this user | either side, 0700 |
 //! | 5 | `/dev/shm/ringmeter-<uid>` | always | either side, 0700 |
 //!
 //! Usable means: it may be searched, and it may be written or has a `segments` that may be
@@ -265,5 +265,5 @@ pub fn is_memory_backed(path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod tests;

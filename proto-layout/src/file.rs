@@ -123,6 +123,7 @@ pub fn is_locked(file: impl AsFd) -> io::Result<bool> {
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use super::*;
 

@@ -24,7 +24,8 @@
 //! | `ack`, release, by the reader | `ack`, acquire, by the writer | "these slots are read" |
 //!
 //! Nothing here knows files, mappings or time. The same functions run in the SDK's hot path, in
-//! the agent, and in the loom models of `tests/loom_lane.rs`.
+//! the agent, and in the loom models of `tests/loom_lane.rs`, which also run every ordering above
+//! weakened (a mutant) and fail unless the model notices.
 
 use crate::record::RECORD_SIZE_BYTES;
 use crate::word::Word;

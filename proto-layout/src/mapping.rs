@@ -115,16 +115,19 @@ impl AsChunks8 for [u8] {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Elsewhere than on Linux, and under Miri, which has no `madvise`. The address is taken from an
+/// exclusive reference: one from a shared reference could not be written through.
+#[cfg(any(not(target_os = "linux"), miri))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Linux")]
 fn private_memory(length: usize) -> io::Result<Mapping> {
-    let words: &'static [u64] = Box::leak(vec![0_u64; length / 8].into_boxed_slice());
+    let words: &'static mut [u64] = Box::leak(vec![0_u64; length / 8].into_boxed_slice());
     Ok(Mapping { base: NonNull::from(words).cast(), length_bytes: length as u64 })
 }
 
 #[cfg(target_os = "linux")]
 pub use linux::SharedMapping;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 use linux::private_memory;
 
 #[cfg(target_os = "linux")]
@@ -139,6 +142,7 @@ mod linux {
 
     const PAGE_SIZE_BYTES: usize = 4096;
 
+    #[cfg(not(miri))]
     pub(super) fn private_memory(length: usize) -> io::Result<Mapping> {
         // Rust's memmap2 has no name for MADV_WIPEONFORK, and must not unmap: hence libc.
         // SAFETY:

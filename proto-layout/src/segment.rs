@@ -49,9 +49,9 @@
 //!
 //! ```text
 //! offset size field (from 3968)    written by                      read by
-//!      0    8 chunk_count          app, release, after the entry   agent, in a later read
-//!      8    8 lane_count           app, release, after the line    agent        than the tails
-//!     16    8 definition_count     app, release, after the entry   agent
+//!      0    8 chunk_count          app, release, after the entry   agent, after the next two
+//!      8    8 lane_count           app, release, after the line    agent, after the tails
+//!     16    8 definition_count     app, release, after the entry   agent, after the tails
 //!     24    8 retire_changes       app, release, after the state   agent
 //!     32    8 shared_spill_count   app, add release, after cells   agent
 //!     40    8 rejected_nan         app, add relaxed                agent
@@ -73,6 +73,23 @@
 //!     40   24 reserved       zero
 //! ```
 //!
+//! # Order of reading
+//!
+//! What is published later leans on what was published before: a record on its definition, a
+//! definition and a lane on their chunk. So a segment that is being written is read backwards,
+//! each step in a read of its own that begins when the one before it has ended:
+//!
+//! 1. tails and spill counts of the lanes known so far, from the control lines;
+//! 2. `definition_count` and `lane_count`;
+//! 3. `chunk_count`, then the new entries of the chunk table;
+//! 4. the new definitions, and the control lines of the new lanes (what step 1 read there may be
+//!    from before their ring had an offset);
+//! 5. records up to the tails of step 1, and cells.
+//!
+//! Read in this order, an honest id is never unknown and an honest offset always lies in a known
+//! chunk; `tests/loom_lane.rs` shows it, and that neither of the first steps can be swapped. One
+//! read over several of these regions promises nothing about their order.
+//!
 //! # Chunk entry
 //!
 //! ```text
@@ -88,7 +105,13 @@ use bytemuck::{Pod, Zeroable};
 
 mod parse;
 
+mod dictionary;
+
+mod view;
+
+pub use dictionary::{Dictionary, DictionaryError};
 pub use parse::{Chunk, ChunkTable, Geometry, LaneGeometry, SegmentError};
+pub use view::{LaneView, View, ViewError, view};
 
 /// First bytes of a segment.
 pub const MAGIC: [u8; 8] = *b"RINGMTR\0";

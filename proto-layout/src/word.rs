@@ -5,10 +5,17 @@
 //! Only the orderings that the protocol needs exist here.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering, fence};
+mod model;
 
 #[cfg(not(loom))]
 use core::sync::atomic::{AtomicU64, Ordering, fence};
+#[cfg(loom)]
+use loom::sync::atomic::{Ordering, fence};
+
+#[cfg(loom)]
+use model::AtomicU64;
+#[cfg(loom)]
+pub use model::Weakened;
 
 /// A 64-bit atomic word: a counter, the bits of a float, a position or a state.
 ///
@@ -36,6 +43,14 @@ impl Word {
     #[must_use]
     pub fn new(value: u64) -> Self {
         Self(AtomicU64::new(value))
+    }
+
+    /// A word on which one kind of access is weaker than its method's name says: a model that
+    /// still passes with it proves nothing.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn weakened(value: u64, weakened: Weakened) -> Self {
+        Self(AtomicU64::weakened(value, weakened))
     }
 
     /// Reads without ordering anything else: for words that this thread alone writes, and for

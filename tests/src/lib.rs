@@ -1,7 +1,8 @@
 //! What the tests of the whole system share: real processes, a real directory, real HTTP.
 //!
 //! The system is seen from outside only: through the files it writes, its exit codes and what it
-//! answers to a scrape.
+//! answers to a scrape. The last four modules serve the tests of the layout itself: segments made
+//! in heap memory, golden files, and what fuzz targets run.
 
 pub mod directory;
 
@@ -18,3 +19,11 @@ pub mod worker;
 pub mod http_service;
 
 pub mod prometheus;
+
+pub mod allocation;
+
+pub mod image;
+
+pub mod golden;
+
+pub mod fuzz;

@@ -1,7 +1,6 @@
 //! `ringmeter demo` from outside: what it promises at its end, and that nothing stays behind it,
 //! whichever way it ends.
-
-#![allow(clippy::expect_used, reason = "what a test cannot do without fails it")]
+#![expect(clippy::expect_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

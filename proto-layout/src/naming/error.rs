@@ -242,22 +242,22 @@ impl NameError {
             }
             Self::BoundNotFinite { position, bound } => write!(
                 f,
-                "bucket bound {position} is {bound}: use finite bounds (+Inf is always added)"
+                "bucket bound {position} is {bound:?}: use finite bounds (+Inf is always added)"
             ),
             Self::BoundsNotIncreasing { position, previous, bound } => write!(
                 f,
-                "bucket bound {position} is {bound} after {previous}: sort the bounds and \
+                "bucket bound {position} is {bound:?} after {previous:?}: sort the bounds and \
                  remove duplicates"
             ),
             Self::TooManyObjectives { count, limit } => {
                 write!(f, "there are {count} quantiles: use at most {limit}")
             }
             Self::ObjectiveOutOfRange { position, objective } => {
-                write!(f, "quantile {position} is {objective}: use numbers from 0 to 1")
+                write!(f, "quantile {position} is {objective:?}: use numbers from 0 to 1")
             }
             Self::ObjectivesNotIncreasing { position, previous, objective } => write!(
                 f,
-                "quantile {position} is {objective} after {previous}: sort the quantiles and \
+                "quantile {position} is {objective:?} after {previous:?}: sort the quantiles and \
                  remove duplicates"
             ),
             _ => Ok(()),
@@ -291,7 +291,7 @@ mod tests {
             ),
             (
                 NameError::ObjectiveOutOfRange { position: 0, objective: 99.0 },
-                "quantile 0 is 99: use numbers from 0 to 1",
+                "quantile 0 is 99.0: use numbers from 0 to 1",
             ),
             (NameError::UnknownKind { code: 9 }, "9 is no metric kind: use 1 to 4"),
         ];

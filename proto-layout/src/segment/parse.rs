@@ -13,10 +13,10 @@ use super::{
     VERSION_MINOR, WORD_SIZE_BYTES,
 };
 use crate::lane::{CAPACITY_MAX_RECORDS, Capacity};
-use crate::naming;
+use crate::naming::{self, NameError};
 
 /// Why bytes are not a segment that this crate can read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SegmentError {
     /// Fewer bytes than the field needs.
@@ -83,11 +83,22 @@ pub enum SegmentError {
         found: u32,
     },
     /// The service name is not one.
-    Service,
+    Service(NameError),
+    /// A text is not UTF-8.
+    Utf8 {
+        /// The field.
+        field: &'static str,
+        /// The first byte that is wrong, from the field's start.
+        position_bytes: u64,
+    },
     /// A reserved byte is set in a layout that defines it as zero.
     Reserved {
-        /// Where.
+        /// What it is in.
         field: &'static str,
+        /// Where it is in the bytes that were given.
+        offset_bytes: u64,
+        /// The byte found.
+        found: u8,
     },
     /// A chunk overlaps one that came before it.
     Overlap {
@@ -95,6 +106,10 @@ pub enum SegmentError {
         index: u32,
         /// Index of the chunk that it overlaps.
         with: u32,
+        /// Where the chunk starts.
+        offset_bytes: u64,
+        /// Where the other one ends.
+        end_bytes: u64,
     },
     /// A chunk of a kind that this layout does not have.
     ChunkKind {
@@ -144,14 +159,21 @@ impl fmt::Display for SegmentError {
                 "lane_capacity_records: {found} is not a power of two from 64 to \
                  {CAPACITY_MAX_RECORDS}"
             ),
-            Self::Service => write!(
+            Self::Service(error) => write!(f, "service: {error}"),
+            Self::Utf8 { field, position_bytes } => {
+                write!(f, "{field}: not UTF-8 from byte {position_bytes} on")
+            }
+            Self::Reserved { field, offset_bytes, found } => {
+                write!(f, "{field}: byte {offset_bytes} is {found}, expected 0 (reserved)")
+            }
+            Self::Overlap { index, with, offset_bytes, end_bytes } => write!(
                 f,
-                "service: not a name of 1 to {SERVICE_LENGTH_MAX_BYTES} letters, digits, '_', \
-                 '-' and '.'"
+                "chunk {index} offset_bytes: {offset_bytes} overlaps chunk {with}, which ends \
+                 at {end_bytes}"
             ),
-            Self::Reserved { field } => write!(f, "{field}: reserved bytes are not zero"),
-            Self::Overlap { index, with } => write!(f, "chunk {index}: overlaps chunk {with}"),
-            Self::ChunkKind { index, found } => write!(f, "chunk {index}: kind {found} unknown"),
+            Self::ChunkKind { index, found } => {
+                write!(f, "chunk {index} kind: {found}, expected 1 to 4")
+            }
             Self::Outside { field, offset_bytes, size_bytes } => write!(
                 f,
                 "{field}: {size_bytes} bytes at {offset_bytes} do not lie in a chunk of the \
@@ -192,8 +214,32 @@ fn fixed(field: &'static str, found: u32, expected: u32) -> Result<(), SegmentEr
     }
 }
 
-fn within(field: &'static str, found: u64, limit: u64) -> Result<(), SegmentError> {
+pub(super) fn within(field: &'static str, found: u64, limit: u64) -> Result<(), SegmentError> {
     if found <= limit { Ok(()) } else { Err(SegmentError::Limit { field, found, limit }) }
+}
+
+static ZEROS: [u8; 1024] = [0; 1024];
+
+/// Checks that `size_bytes` from `offset_bytes` on, as far as `bytes` goes, are zero.
+#[expect(clippy::cast_possible_truncation, reason = "at most the length of a slice")]
+pub(super) fn zero(
+    field: &'static str,
+    bytes: &[u8],
+    offset_bytes: u64,
+    size_bytes: u64,
+) -> Result<(), SegmentError> {
+    let length_bytes = bytes.len() as u64;
+    let start = offset_bytes.min(length_bytes);
+    let end = offset_bytes.saturating_add(size_bytes).min(length_bytes);
+    let reserved = &bytes[start as usize..end as usize];
+    // Comparing whole pieces is many times faster than looking for a byte.
+    if reserved.chunks(ZEROS.len()).all(|piece| *piece == ZEROS[..piece.len()]) {
+        return Ok(());
+    }
+    match reserved.iter().zip(start..).find(|(byte, _)| **byte != 0) {
+        Some((found, at)) => Err(SegmentError::Reserved { field, offset_bytes: at, found: *found }),
+        None => Ok(()),
+    }
 }
 
 impl Geometry {
@@ -228,10 +274,9 @@ impl Geometry {
         }
         check_fixed_fields(&raw)?;
         // A newer minor may use bytes that are reserved in ours.
-        if !is_newer_minor(raw.version_minor)
-            && page[RAW_HEADER_SIZE_BYTES..].iter().any(|byte| *byte != 0)
-        {
-            return Err(SegmentError::Reserved { field: "header" });
+        if !is_newer_minor(raw.version_minor) {
+            let start = RAW_HEADER_SIZE_BYTES as u64;
+            zero("header", page, start, u64::from(LIVE_OFFSET_BYTES) - start)?;
         }
         within("size_limit_bytes", raw.size_limit_bytes, SEGMENT_SIZE_MAX_BYTES)?;
         let lane_capacity = Capacity::new(raw.lane_capacity_records)
@@ -250,7 +295,7 @@ impl Geometry {
 }
 
 /// Whether bytes that are reserved in our layout may carry something.
-const fn is_newer_minor(minor: u16) -> bool {
+pub(super) const fn is_newer_minor(minor: u16) -> bool {
     minor > VERSION_MINOR
 }
 
@@ -282,10 +327,12 @@ fn parse_service(raw: &RawHeader) -> Result<String, SegmentError> {
         found: raw.service_length_bytes.into(),
         limit: SERVICE_LENGTH_MAX_BYTES as u64,
     })?;
-    let name = core::str::from_utf8(name).map_err(|_| SegmentError::Service)?;
-    if naming::service_name(name).is_err() || rest.iter().any(|byte| *byte != 0) {
-        return Err(SegmentError::Service);
-    }
+    zero("service", rest, 0, rest.len() as u64)?;
+    let name = core::str::from_utf8(name).map_err(|error| SegmentError::Utf8 {
+        field: "service",
+        position_bytes: error.valid_up_to() as u64,
+    })?;
+    naming::service_name(name).map_err(SegmentError::Service)?;
     Ok(name.to_owned())
 }
 
@@ -365,8 +412,9 @@ impl ChunkTable {
         within("chunk_count", u64::from(index) + 1, CHUNKS_MAX.into())?;
         let kind = ChunkKind::from_code(raw.kind)
             .ok_or(SegmentError::ChunkKind { index, found: raw.kind })?;
-        if !is_newer_minor(geometry.version_minor) && (raw.reserved_0 != 0 || raw.reserved_1 != 0) {
-            return Err(SegmentError::Reserved { field: "chunk entry" });
+        if !is_newer_minor(geometry.version_minor) {
+            zero("chunk entry", bytemuck::bytes_of(raw), 4, 4)?;
+            zero("chunk entry", bytemuck::bytes_of(raw), 24, 8)?;
         }
         let limit = geometry.size_limit_bytes.min(file_size_bytes);
         within("chunk offset_bytes", raw.offset_bytes, limit)?;
@@ -396,7 +444,8 @@ impl ChunkTable {
             let apart =
                 other.end_bytes() <= chunk.offset_bytes || chunk.end_bytes() <= other.offset_bytes;
             if !apart {
-                return Err(SegmentError::Overlap { index, with });
+                let (offset_bytes, end_bytes) = (chunk.offset_bytes, other.end_bytes());
+                return Err(SegmentError::Overlap { index, with, offset_bytes, end_bytes });
             }
         }
         self.by_offset.insert(at, index);

@@ -59,7 +59,7 @@ fn producer(arguments: &Arguments) -> Producer {
     let producer = Producer::builder()
         .lane_capacity_records(number("--lane-capacity", 4096))
         .lanes_max(number("--lanes", 64))
-        .segments_max(number("--segments", 256))
+        .segments_max(number("--segments", 1024))
         .install_global();
     assert!(producer.status() != ringmeter::Status::Disabled { reason: String::new() });
     producer

@@ -1,0 +1,167 @@
+//! Files of released layouts stay readable, and writers go on writing them.
+//!
+//! When this fails after a change to the layout, the change is what is wrong, or the layout needs
+//! a new version and a golden file of its own beside the old one.
+#![allow(clippy::expect_used, reason = "a test whose premises fail must fail loudly")]
+
+use std::fs;
+
+use ringmeter_layout::ack::{self, AckHeader, STATE_ACTIVE};
+use ringmeter_layout::naming::{GaugeRule, Kind};
+use ringmeter_layout::record::{Operation, Record};
+use ringmeter_layout::segment::{self, View};
+use ringmeter_tests::golden;
+
+fn read(name: &str) -> Vec<u8> {
+    fs::read(golden::path(name)).expect("the golden file is in the tree")
+}
+
+fn word(bytes: &[u8], offset_bytes: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset_bytes..offset_bytes + 8].try_into().expect("eight bytes"))
+}
+
+/// Position up to which the golden ack says that a lane is committed.
+fn acked(lane: u32) -> u64 {
+    let offset = ack::position_offset_bytes(lane);
+    word(&read(golden::ACK_FILE), usize::try_from(offset).expect("small"))
+}
+
+#[test]
+fn writers_still_write_the_golden_files() {
+    assert!(golden::segment() == read(golden::SEGMENT_FILE), "the segment differs");
+    assert!(golden::ack() == read(golden::ACK_FILE), "the ack differs");
+}
+
+/// Numbers from the written layout, not from this crate's constants.
+#[test]
+fn golden_bytes_stand_where_the_layout_says() {
+    let bytes = read(golden::SEGMENT_FILE);
+    assert_eq!(bytes.len(), 5 * 65_536, "header, definitions, cells, gauges, lanes");
+    assert_eq!(&bytes[..8], b"RINGMTR\0");
+    assert_eq!(word(&bytes, 8), 0x0102_0304_0000_0001, "version 1.0, little endian");
+    assert_eq!(&bytes[80..96], &golden::ID);
+    assert_eq!(word(&bytes, 116) & 0xffff_ffff, 10, "length of the service name");
+    assert_eq!(&bytes[120..130], b"golden-1.0");
+    let live: Vec<u64> = (0..9).map(|at| word(&bytes, 3968 + 8 * at)).collect();
+    assert_eq!(live, [4, 2, 12, 1, 10, 1, 2, 3, 4]);
+    let line = |lane: usize| -> Vec<u64> {
+        (0..5).map(|at| word(&bytes, 4096 + 64 * lane + 8 * at)).collect()
+    };
+    let ring = 4 * 65_536;
+    assert_eq!(line(0), [100, 2, ring, 1, 1], "tail, spills, ring, claims, state");
+    assert_eq!(line(1), [3, 0, ring + 1024, 2, 0]);
+    let kinds: Vec<u64> = (0..4).map(|at| word(&bytes, 20_480 + 32 * at)).collect();
+    assert_eq!(kinds, [1, 3, 2, 4], "definitions, cells, gauges, lanes");
+    assert_eq!(word(&bytes, 262_144 + 16 * 35), 7 | (3 << 32) | (1 << 40), "record 99");
+}
+
+#[test]
+fn golden_definitions_read_back() {
+    let bytes = read(golden::SEGMENT_FILE);
+    let view = segment::view(&bytes).expect("the golden segment is one");
+    assert_eq!(view.geometry.service, "golden-1.0");
+    assert_eq!(view.geometry.created_unix_ns, 1_700_000_000_123_456_789);
+    assert_eq!(view.geometry.size_limit_bytes, 64 << 20);
+    assert_eq!(view.geometry.process_id, 4242);
+    let families: Vec<(&str, Kind, GaugeRule, &str)> = view
+        .dictionary
+        .families()
+        .iter()
+        .map(|family| (family.name.as_str(), family.kind, family.gauge_rule, family.unit.as_str()))
+        .collect();
+    let sum = GaugeRule::Sum;
+    assert_eq!(
+        families,
+        [
+            ("orders_total", Kind::Counter, sum, ""),
+            ("temperature_celsius", Kind::Gauge, GaugeRule::MostRecent, "celsius"),
+            ("request_duration_seconds", Kind::Histogram, sum, "seconds"),
+            ("payload_bytes", Kind::Summary, sum, ""),
+        ]
+    );
+    let [orders, _, latency, size] = view.dictionary.families() else { panic!("four families") };
+    assert_eq!(orders.help, "Orders, \"quoted\" \\ and\nbroken");
+    assert_eq!(orders.label_names, ["region", "note"]);
+    assert_eq!(latency.bounds, [0.005, 0.1, 1.0, 10.0]);
+    assert_eq!(size.objectives, [0.5, 0.9, 0.99]);
+    assert_eq!((size.max_age_ms, size.age_buckets), (600_000, 5));
+    let series: Vec<(u32, bool, Vec<&str>)> = view
+        .dictionary
+        .series()
+        .iter()
+        .map(|series| {
+            let values = series.label_values.iter().map(String::as_str).collect();
+            (series.family, series.is_overflow, values)
+        })
+        .collect();
+    let expected: [(u32, bool, &[&str]); 8] = [
+        (0, true, &[]),
+        (0, false, &["eu", "quote \" backslash \\ newline \n tab \t"]),
+        (0, false, &["日本 – Ωμέγα 🦀", ""]),
+        (1, false, &[]),
+        (2, true, &[]),
+        (2, false, &["/a"]),
+        (2, false, &["/gone"]),
+        (3, false, &[]),
+    ];
+    assert_eq!(series, expected.map(|(family, over, values)| (family, over, values.to_vec())));
+}
+
+fn cell(view: &View<'_>, series: usize) -> Vec<u64> {
+    view.cell(&view.dictionary.series()[series]).collect()
+}
+
+#[test]
+fn golden_cells_read_back() {
+    let bytes = read(golden::SEGMENT_FILE);
+    let view = segment::view(&bytes).expect("the golden segment is one");
+    assert_eq!(cell(&view, 0), [0, 0, 0, 0]);
+    assert_eq!(cell(&view, 1), [1000, 0, 0, 0], "integer, float, state, reserved");
+    assert_eq!(cell(&view, 2), [0, 0.25_f64.to_bits(), 0, 0]);
+    assert_eq!(cell(&view, 3), [(-12.5_f64).to_bits(), 2, 0, 0], "value, changes, state");
+    let latency = cell(&view, 5);
+    assert_eq!(latency.len(), 8 + 256 + 5);
+    let sum = 0.003 + 0.004 + 0.1 + 3.0 + 0.0 - 1.5 + 1e-12 + 1e12;
+    assert_eq!(f64::from_bits(latency[1]), sum, "of the finite values, in order");
+    assert_eq!(latency[..8], [0, latency[1], 1, 1, 1, 2, 0, 0], "zero, negative, under, over");
+    assert_eq!(latency[8 + 256..], [5, 1, 0, 1, 2], "le 0.005, 0.1, 1, 10 and +Inf");
+    assert_eq!(latency[8..8 + 256].iter().sum::<u64>(), 4);
+    assert_eq!(cell(&view, 6)[0], 1, "retired");
+    let size = cell(&view, 7);
+    assert_eq!(size.len(), 8 + 256 + 1);
+    assert_eq!(f64::from_bits(size[1]), 2048.0);
+    assert_eq!(size[8 + (11 + 30) * 4 - 1], 1, "2^11 ends the bucket before the next octave");
+}
+
+#[test]
+fn golden_records_read_back_from_the_ack_on() {
+    let bytes = read(golden::SEGMENT_FILE);
+    let view = segment::view(&bytes).expect("the golden segment is one");
+    let header = AckHeader::parse(&read(golden::ACK_FILE), &view.geometry.id).expect("its ack");
+    assert_eq!((header.state, header.ledger_id), (STATE_ACTIVE, golden::LEDGER_ID));
+    let records: Vec<Record> = view.records(0, acked(0)).expect("an honest tail").collect();
+    assert_eq!(records.len(), 50);
+    for (record, position) in records.iter().zip(50..) {
+        assert_eq!((record.word, record.value), golden::lane_0_record(position));
+    }
+    let total = |series, operation, of: fn(u64) -> f64| -> f64 {
+        let chosen = records
+            .iter()
+            .filter(|record| record.series() == series)
+            .inspect(|record| assert_eq!(record.operation_code(), operation as u8));
+        chosen.map(|record| of(record.value)).sum()
+    };
+    assert_eq!(total(1, Operation::AddU64, |value| value as f64), 888.0);
+    assert_eq!(total(2, Operation::AddF64, f64::from_bits), 450.0);
+    assert_eq!(total(5, Operation::ObserveF64, f64::from_bits), 120.25);
+    assert_eq!(total(7, Operation::ObserveF64, f64::from_bits), 97_500.0);
+    let rest: Vec<(u32, u64)> = view
+        .records(1, acked(1))
+        .expect("an honest tail")
+        .map(|record| (record.series(), record.value))
+        .collect();
+    assert_eq!(rest, [(0, 1), (6, 2.5_f64.to_bits())]);
+    assert!(view.records(0, 35).is_err(), "35 is more than a lane behind");
+    assert_eq!((view.lanes[0].spill_count, view.live.shared_spill_count), (2, 10));
+    assert_eq!((view.lanes[1].claims, view.lanes[1].is_claimed), (2, false));
+}
