@@ -12,6 +12,9 @@ TOOLS_DIR := $(TARGET_DIR)/tools
 # Read by the end-to-end tests: the interpreter that has the reference parser.
 export RINGMETER_TEST_PYTHON := $(CURDIR)/target/.venv/bin/python
 
+# Runs a command with a shared directory of its own, so that examples do not meet a real agent.
+SCRATCH := tests/with-directory.sh
+
 # Cheapest first, so that the commonest mistakes are told first.
 STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e package
 # Stages to leave out, by name: make check SKIP="e2e package"
@@ -67,7 +70,7 @@ check-docs: ## Documentation builds without a warning
 
 .PHONY: check-unit
 check-unit: ## Unit, property and documentation tests of the three crates
-	$(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
 
 # People develop on laptops: there the SDK must compile, and be disabled.
 .PHONY: check-portable
@@ -113,7 +116,7 @@ check-package: ## The three crates package, and build from their packages
 .PHONY: test
 test: ## The quick tests only: style, unit, property, documentation
 	$(CARGO) test -p ringmeter-tests --test tidy
-	$(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
 
 .PHONY: bench
 bench: ## What it costs beside its peers: one table

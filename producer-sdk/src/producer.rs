@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::error::{OpenError, RegisterError};
 use crate::leaked::Leaked;
 use crate::options::Options;
+use crate::os;
 use crate::registry::{Entry, Inner, Registry, Series};
 use crate::segment::Segment;
 use crate::slow::{self, PRODUCERS};
@@ -86,6 +87,8 @@ impl fmt::Display for Warning {
 
 /// The process-wide producer.
 static GLOBAL: Leaked<Inner> = Leaked::empty();
+/// Who is making it: an incarnation, or 0.
+static GLOBAL_LOCK: Word = Word::new(0);
 /// Slots given to producers so far.
 static SLOTS_GIVEN: Word = Word::new(0);
 
@@ -342,15 +345,27 @@ impl ProducerBuilder {
     }
 
     /// Makes the process-wide producer, unless there is one already; returns the one there is.
+    ///
+    /// May wait for another thread that is making it.
     pub fn install_global(self) -> Producer {
-        if GLOBAL.get().is_none() {
-            let made = self.build();
-            GLOBAL.set_if(None, made.inner);
+        // The lock holds the incarnation of who has it: a child forked meanwhile takes it over.
+        let own = os::incarnation();
+        loop {
+            if let Some(inner) = GLOBAL.get() {
+                return Producer { inner };
+            }
+            let holder = GLOBAL_LOCK.load_relaxed();
+            let is_free = holder == 0 || holder != own;
+            // PAIRS WITH: `global`, the store below.
+            if is_free && GLOBAL_LOCK.compare_exchange_acquire(holder, own).is_ok() {
+                break;
+            }
+            std::thread::sleep(core::time::Duration::from_micros(20));
         }
-        match GLOBAL.get() {
-            Some(inner) => Producer { inner },
-            // Set above, by this thread or another.
-            None => Producer::private(),
-        }
+        let inner = GLOBAL.get().unwrap_or_else(|| self.build().inner);
+        GLOBAL.set(inner);
+        // PAIRS WITH: `global`, the compare-exchange above.
+        GLOBAL_LOCK.store_release(0);
+        Producer { inner }
     }
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a worker that fails fails its test")]
 
 use std::io::BufRead;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use ringmeter::{Counter, CounterVec, Gauge, Histogram, Producer, Summary};
@@ -129,8 +130,11 @@ fn paced(times: u64, rate: u64) {
 fn observe(arguments: &Arguments) {
     let times = arguments.number("--times", 10_000);
     let count = arguments.number("--threads", 1);
+    let barrier = Barrier::new(usize::try_from(count).expect("threads"));
     threads(count, |thread| {
         Producer::global().prepare_thread();
+        // So that each thread has a lane of its own.
+        barrier.wait();
         for number in 1..=times {
             if number % count == thread {
                 let value = number as f64 * 0.25;
@@ -224,12 +228,11 @@ fn small(arguments: &Arguments, producer: Producer) {
         producer.histogram((name("histogram"), "h")).expect("histogram").observe(1.0);
         producer.summary((name("summary"), "s")).expect("summary").observe(1.0);
     }
-    let barrier = std::sync::Barrier::new(
-        usize::try_from(arguments.number("--threads", 8)).expect("threads"),
-    );
+    let barrier = Barrier::new(usize::try_from(arguments.number("--threads", 8)).expect("threads"));
     threads(arguments.number("--threads", 8), |_| {
-        COUNT.inc();
+        producer.prepare_thread();
         barrier.wait();
+        COUNT.inc();
     });
 }
 
