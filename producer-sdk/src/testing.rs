@@ -39,7 +39,9 @@ pub fn producer() -> Producer {
     builder().build()
 }
 
-fn builder() -> crate::ProducerBuilder {
+/// Settings of a producer for one test, to set limits of one's own.
+#[must_use]
+pub fn builder() -> crate::ProducerBuilder {
     Producer::builder()
         .private_only()
         .service("test")
