@@ -58,6 +58,8 @@ pub struct Timing {
     pub nap_ns: u64,
     /// Duration of the last scrape up to its snapshot, nanoseconds.
     pub scrape_ns: u64,
+    /// Scrapes that were answered before all that was recorded was read.
+    pub scrapes_incomplete: u64,
 }
 
 /// One metric of the agent.
@@ -277,6 +279,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Duration of the scrape before this one, from its request to its snapshot.",
         |facts| seconds(facts.timing.scrape_ns),
+    ),
+    OwnMetric::counter(
+        "ringmeter_scrapes_incomplete_total",
+        "",
+        "Scrapes answered before all that was recorded was read, because the time was over.",
+        |facts| one(facts.timing.scrapes_incomplete),
     ),
     OwnMetric::gauge(
         "ringmeter_segments",

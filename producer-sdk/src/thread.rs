@@ -45,7 +45,7 @@ pub(crate) const SEGMENT: usize = 5;
 pub(crate) const LANE: usize = 6;
 pub(crate) const ACK: usize = 7;
 
-/// Entries of the lookup cache; each has a tag and a series number.
+/// Entries of the lookup cache; each has a tag and the address of a series.
 pub(crate) const LOOKUPS: usize = 512;
 const LOOKUP_WORDS: usize = 2;
 pub(crate) const BLOCK_WORDS: usize = SLOTS * SLOT_WORDS + LOOKUPS * LOOKUP_WORDS;

@@ -61,7 +61,7 @@ fn histograms_count_in_exact_buckets_upper_bounds_included() {
 #[test]
 fn quantiles_are_near_the_value_of_their_rank() {
     let summary = producer().summary(("t", "T.")).expect("register");
-    assert!(testing::quantile(&summary, 0.5).is_nan() || testing::count(&summary) == 0);
+    assert!(testing::quantile(&summary, 0.5).is_nan());
     for value in 1..=1000_u32 {
         summary.observe(f64::from(value));
     }

@@ -23,9 +23,10 @@
 //! | `tail`, release, by the writer | `tail`, acquire, by the reader | the records before it |
 //! | `ack`, release, by the reader | `ack`, acquire, by the writer | "these slots are read" |
 //!
-//! Nothing here knows files, mappings or time. The same functions run in the SDK's hot path, in
-//! the agent, and in the loom models of `tests/loom_lane.rs`, which also run every ordering above
-//! weakened (a mutant) and fail unless the model notices.
+//! Nothing here knows files, mappings or time. `write`, `published`, `readable` and `accept_ack`
+//! also run in the SDK or the agent; acks travel through a file, and the models of
+//! `tests/loom_lane.rs` stand for that with `acknowledge` and `acknowledged`. The models also run
+//! every ordering above weakened (a mutant) and fail unless that is noticed.
 
 use crate::record::RECORD_SIZE_BYTES;
 use crate::word::Word;

@@ -67,7 +67,7 @@
 //! offset size field          written by                             read by
 //!      0    8 tail           owning thread, release, every record   agent, first of all
 //!      8    8 spill_count    owning thread, release, after cells    agent
-//!     16    8 ring_offset    app, before lane_count                 agent, once
+//!     16    8 ring_offset_bytes app, before lane_count              agent, once
 //!     24    8 claims         owning thread, relaxed                 agent
 //!     32    8 state          app's threads, compare-exchange        agent (0 free, 1 claimed)
 //!     40   24 reserved       zero

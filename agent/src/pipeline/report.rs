@@ -29,8 +29,9 @@ impl Pipeline {
     }
 
     /// Notes how long the last scrape took, for the next one to tell.
-    pub fn note_scrape(&mut self, duration_ns: u64) {
+    pub fn note_scrape(&mut self, duration_ns: u64, is_complete: bool) {
         self.timing.scrape_ns = duration_ns;
+        self.timing.scrapes_incomplete += u64::from(!is_complete);
     }
 
     fn own_blocks(&mut self) -> Vec<crate::snapshot::FamilyBlock> {

@@ -136,7 +136,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         if is_scrape {
             // The clients may have gone meanwhile; the snapshot is cheap to drop.
             let snapshot = Arc::new(pipeline.snapshot(clock()));
-            pipeline.note_scrape(clock().saturating_sub(asked_ns));
+            pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
         }
         if !is_ready {
