@@ -4,7 +4,7 @@ use ringmeter_layout::naming::Kind;
 
 use crate::cells::{Refusal, refuse};
 use crate::error::RegisterError;
-use crate::hot::{cache_series, cached_series, hash};
+use crate::hot;
 use crate::leaked::Leaked;
 use crate::metrics::{Counter, Gauge, Histogram, Summary};
 use crate::options::{Options, Spec};
@@ -16,6 +16,25 @@ struct Bound {
     /// `None` when the family could not be registered: no use tries again.
     family: Option<&'static Family>,
     constant: Vec<&'static str>,
+}
+
+impl Bound {
+    #[inline(always)]
+    fn lookup<'a>(&'static self, values: &'a [&'a str]) -> hot::Lookup<'a> {
+        let owner = core::ptr::from_ref(self).addr() as u64;
+        hot::Lookup { owner, constant: self.constant.len(), values }
+    }
+
+    /// The series of these label values, by way of the registry.
+    fn find(&'static self, values: &[&str]) -> Option<&'static Series> {
+        let family = self.family?;
+        let series = family.producer.series_or_overflow(family, &all_values(self, values))?;
+        // The overflow series stands for many values: it is not what a lookup would compare with.
+        if !series.is_overflow() {
+            self.lookup(values).remember(series);
+        }
+        Some(series)
+    }
 }
 
 /// The part that families of all kinds share.
@@ -69,18 +88,26 @@ impl Lookup {
     }
 
     /// The series of these label values.
-    #[inline]
+    #[inline(always)]
     fn find(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
-        let Some(bound) = self.bound.get() else { return self.find_unbound(kind, values) };
-        let Some(family) = bound.family else { return self.find_unbound(kind, values) };
-        let hash = hash(family, values);
-        match cached_series(family, &bound.constant, hash, values) {
-            Some(series) => Some(series),
-            None => find_slowly(bound, hash, values),
+        // No closure: one that is not inlined keeps the number of labels from being known.
+        if let Some(bound) = self.bound.get() {
+            if let Some(series) = bound.lookup(values).cached() {
+                return Some(series);
+            }
         }
+        self.find_slowly(kind, values)
     }
 
     #[cold]
+    #[inline(never)]
+    fn find_slowly(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
+        match self.bound.get() {
+            Some(bound) if bound.family.is_some() => bound.find(values),
+            _ => self.find_unbound(kind, values),
+        }
+    }
+
     fn find_unbound(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
         let producer = Producer::global();
         if self.bound.get().is_none() && self.register(kind, producer).is_err() {
@@ -89,7 +116,7 @@ impl Lookup {
         }
         let bound = self.bound.get()?;
         match bound.family {
-            Some(family) => find_slowly(bound, hash(family, values), values),
+            Some(_) => bound.find(values),
             None => {
                 refuse(producer.inner, Refusal::Unregistered);
                 None
@@ -131,18 +158,6 @@ fn bind(
 
 fn all_values<'a>(bound: &Bound, values: &[&'a str]) -> Vec<&'a str> {
     bound.constant.iter().copied().chain(values.iter().copied()).collect()
-}
-
-#[cold]
-#[inline(never)]
-fn find_slowly(bound: &Bound, hash: u64, values: &[&str]) -> Option<&'static Series> {
-    let family = bound.family?;
-    let series = family.producer.series_or_overflow(family, &all_values(bound, values))?;
-    // The overflow series stands for many values: it is not what a lookup would compare with.
-    if !series.is_overflow() {
-        cache_series(hash, series);
-    }
-    Some(series)
 }
 
 /// Defines the family type of a kind.
@@ -217,12 +232,12 @@ macro_rules! family {
             ///
             /// Where they break a rule or a limit it is the family's overflow series, which is
             /// exposed with the label `ringmeter_overflow="true"`: totals are kept.
-            #[inline]
+            #[inline(always)]
             #[must_use]
             pub fn with(&self, values: &[&str]) -> $metric {
                 match self.core.find(Kind::$metric, values) {
-                    Some(series) => $metric::bound(series),
-                    None => $metric::new("", ""),
+                    Some(series) => $metric::bound_again(series),
+                    None => $metric::refused(),
                 }
             }
 

@@ -51,6 +51,8 @@ mod os;
 #[cfg_attr(not(target_os = "linux"), path = "segment/none.rs")]
 mod segment;
 
+mod labels;
+
 mod registry;
 
 mod thread;

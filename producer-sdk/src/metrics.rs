@@ -29,12 +29,16 @@ use crate::registry::Series;
 pub(crate) fn register(
     binding: &Binding,
     kind: Kind,
-    spec: &Spec,
+    spec: Option<&Spec>,
     producer: Producer,
 ) -> Result<&'static Series, RegisterError> {
     if let Some(series) = binding.series() {
         return Ok(series);
     }
+    let Some(spec) = spec else {
+        let reason = "its family is not registered".to_owned();
+        return Err(RegisterError::NoSpace { name: String::new(), reason });
+    };
     let series = producer.series_of(kind, &spec.options())?;
     binding.bind(series);
     Ok(series)
@@ -42,13 +46,10 @@ pub(crate) fn register(
 
 /// What an unbound handle does at its first use: registers, or counts that it could not.
 #[cold]
-pub(crate) fn bind(binding: &Binding, kind: Kind, spec: &Spec) -> Option<&'static Series> {
+pub(crate) fn bind(binding: &Binding, kind: Kind, spec: Option<&Spec>) -> Option<&'static Series> {
     let producer = Producer::global();
-    let series = if binding.has_failed() || spec.name.is_empty() {
-        None
-    } else {
-        register(binding, kind, spec, producer).ok()
-    };
+    let series =
+        if binding.has_failed() { None } else { register(binding, kind, spec, producer).ok() };
     if series.is_none() {
         binding.fail();
         cells::refuse(producer.inner, Refusal::Unregistered);
@@ -71,7 +72,19 @@ macro_rules! metric {
     ($metric:ident, $kind:ident) => {
         impl $metric {
             pub(crate) fn bound(series: &'static crate::registry::Series) -> Self {
-                Self { binding: crate::hot::Binding::to(series), spec: crate::options::Spec::NONE }
+                Self { binding: crate::hot::Binding::to(series), spec: None }
+            }
+
+            /// The metric of a series that this thread has looked up before.
+            #[inline(always)]
+            pub(crate) fn bound_again(series: &'static crate::registry::Series) -> Self {
+                Self { binding: crate::hot::Binding::again(series), spec: None }
+            }
+
+            /// A metric whose every use counts as rejected.
+            #[cold]
+            pub(crate) fn refused() -> Self {
+                Self { binding: crate::hot::Binding::unbound(), spec: None }
             }
 
             /// Registers the metric of a static with the process-wide producer, so that it exists
@@ -93,7 +106,7 @@ macro_rules! metric {
                 producer: &crate::Producer,
             ) -> Result<(), crate::RegisterError> {
                 let kind = ringmeter_layout::naming::Kind::$kind;
-                super::register(&self.binding, kind, &self.spec, *producer).map(|_| ())
+                super::register(&self.binding, kind, self.spec.as_ref(), *producer).map(|_| ())
             }
 
             /// A handle to the same metric for use in signal handlers: it touches nothing but
@@ -103,9 +116,10 @@ macro_rules! metric {
                 Self { binding: self.binding.signal_safe(), spec: self.spec }
             }
 
-            #[inline(always)]
+            #[cold]
             fn bind(&self) -> Option<&'static crate::registry::Series> {
-                super::bind(&self.binding, ringmeter_layout::naming::Kind::$kind, &self.spec)
+                let kind = ringmeter_layout::naming::Kind::$kind;
+                super::bind(&self.binding, kind, self.spec.as_ref())
             }
         }
 
@@ -122,6 +136,30 @@ macro_rules! metric {
 }
 pub(crate) use metric;
 
+/// Recording, for the kinds whose records are events.
+macro_rules! events {
+    ($metric:ident) => {
+        impl $metric {
+            #[inline(always)]
+            fn record(&self, operation: Operation, value: u64) {
+                if !self.binding.record(operation, value) {
+                    self.record_slowly(operation, value);
+                }
+            }
+
+            /// Takes the metric alone, so that the fast path prepares nothing for this call.
+            #[cold]
+            #[inline(never)]
+            fn record_slowly(&self, operation: Operation, value: u64) {
+                if let Some(series) = self.binding.series().or_else(|| self.bind()) {
+                    self.binding.record_slowly(series, operation, value);
+                }
+            }
+        }
+    };
+}
+pub(crate) use events;
+
 /// The constant functions that statics of every kind have.
 macro_rules! static_options {
     ($metric:ident) => {
@@ -129,7 +167,9 @@ macro_rules! static_options {
             /// The base unit of a static's metric, such as `seconds`.
             #[must_use]
             pub const fn with_unit(mut self, unit: &'static str) -> Self {
-                self.spec.unit = unit;
+                if let Some(spec) = &mut self.spec {
+                    spec.unit = unit;
+                }
                 self
             }
 
@@ -139,7 +179,9 @@ macro_rules! static_options {
                 mut self,
                 labels: &'static [(&'static str, &'static str)],
             ) -> Self {
-                self.spec.labels = labels;
+                if let Some(spec) = &mut self.spec {
+                    spec.labels = labels;
+                }
                 self
             }
         }

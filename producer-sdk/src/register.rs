@@ -6,11 +6,13 @@
 use ringmeter_layout::cell;
 use ringmeter_layout::definition::{DefinitionError, FamilyDefinition};
 use ringmeter_layout::naming::{self, Kind};
+use ringmeter_layout::record::{Operation, pack};
 use ringmeter_layout::segment::{ChunkKind, chunk_aligned_bytes};
 use ringmeter_layout::word::Word;
 
 use crate::cells::{Refusal, refuse};
 use crate::error::{Aspect, OpenError, RegisterError};
+use crate::labels;
 use crate::leaked::Leaked;
 use crate::registry::{CellChunk, Entry, Family, Inner, Maps, Registration, Series, encode_series};
 use crate::segment::first_fit;
@@ -149,9 +151,12 @@ impl Inner {
         let series: &'static Series = Box::leak(Box::new(Series {
             id,
             family,
+            label_words: label_values.iter().map(|value| labels::word(value)).collect(),
             label_values,
             cell_offset_bytes,
             encoded,
+            record_word: pack(id, most_frequent_operation(family.definition.kind)),
+            handle_slot: Word::new(0),
             log_index: self.registry.log.len() as u64,
             state: Word::new(0),
         }));
@@ -239,6 +244,14 @@ impl Inner {
 
 fn no_space(name: &str, reason: &dyn core::fmt::Display) -> RegisterError {
     RegisterError::NoSpace { name: name.to_owned(), reason: reason.to_string() }
+}
+
+/// What most records of a kind do.
+const fn most_frequent_operation(kind: Kind) -> Operation {
+    match kind {
+        Kind::Counter => Operation::AddU64,
+        Kind::Gauge | Kind::Histogram | Kind::Summary => Operation::ObserveF64,
+    }
 }
 
 /// Compares two definitions of one name.

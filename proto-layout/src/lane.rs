@@ -121,6 +121,18 @@ pub fn write(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value:
     tail.store_release(next);
 }
 
+/// As [`write`] at the writer's own tail, for a writer that keeps no position: the tail has one
+/// writer, so what it reads back is what it published last.
+///
+/// One instruction on x86-64 where carrying the position along takes four; the order is the same.
+#[inline(always)]
+pub fn append(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value: u64) {
+    slot_value.store_relaxed(value);
+    slot_word.store_relaxed(word);
+    // PAIRS WITH: `lane-tail`, the load in `published`.
+    tail.store_release(tail.load_relaxed().wrapping_add(1));
+}
+
 /// Reads the tail; every record before it can be read afterwards.
 #[inline(always)]
 #[must_use]

@@ -114,6 +114,7 @@ impl Segment {
         version.store_release(version_word());
         let parts = Parts {
             incarnation: plan.incarnation,
+            id,
             memory,
             file,
             identity,
