@@ -1,8 +1,9 @@
 //! Families: one metric for each set of label values.
 
-use ringmeter_layout::naming::Kind;
+use std::time::Duration;
 
-use crate::cells::{Refusal, refuse};
+use ringmeter_layout::naming::{GaugeRule, Kind};
+
 use crate::error::RegisterError;
 use crate::hot;
 use crate::leaked::Leaked;
@@ -109,19 +110,13 @@ impl Lookup {
     }
 
     fn find_unbound(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
-        let producer = Producer::global();
-        if self.bound.get().is_none() && self.register(kind, producer).is_err() {
+        if self.bound.get().is_none() && self.register(kind, Producer::global()).is_err() {
             let failed = Bound { family: None, constant: Vec::new() };
             self.bound.set_if(None, Box::leak(Box::new(failed)));
         }
-        let bound = self.bound.get()?;
-        match bound.family {
-            Some(_) => bound.find(values),
-            None => {
-                refuse(producer.inner, Refusal::Unregistered);
-                None
-            }
-        }
+        // Of a family that is not registered there is nothing to find: what is recorded counts as
+        // rejected then.
+        self.bound.get()?.find(values)
     }
 
     fn try_find(&self, kind: Kind, values: &[&str]) -> Result<&'static Series, RegisterError> {
@@ -250,9 +245,16 @@ macro_rules! family {
             }
 
             /// Takes the metric of these label values out of the exposition; says whether it was
-            /// there. Asking for the same values again brings it back with its total.
+            /// there. Asking for the same values again brings it back with its total; a handle
+            /// kept from before counts on, unseen until then.
             pub fn remove(&self, values: &[&str]) -> bool {
                 self.core.remove(values)
+            }
+        }
+
+        impl crate::metric::Register for $vec {
+            fn register(&self) -> Result<(), RegisterError> {
+                $vec::register(self)
             }
         }
     };
@@ -272,7 +274,30 @@ impl HistogramVec {
     }
 }
 
+impl GaugeVec {
+    /// How the gauges of several processes of one service become one.
+    #[must_use]
+    pub const fn with_gauge_rule(mut self, rule: GaugeRule) -> Self {
+        self.core.spec.gauge_rule = rule;
+        self
+    }
+}
+
 impl SummaryVec {
+    /// How far back the quantiles look; ten minutes by default.
+    #[must_use]
+    pub const fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.core.spec.max_age = max_age;
+        self
+    }
+
+    /// In how many steps old observations leave the quantiles; five by default.
+    #[must_use]
+    pub const fn with_age_buckets(mut self, age_buckets: u32) -> Self {
+        self.core.spec.age_buckets = age_buckets;
+        self
+    }
+
     /// Quantiles that a static's family shows.
     #[must_use]
     pub const fn with_objectives(mut self, quantiles: &'static [f64]) -> Self {

@@ -48,12 +48,6 @@ pub(crate) struct Binding {
     series: Leaked<Series>,
 }
 
-impl core::fmt::Debug for Series {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}{:?}", self.family.definition.name, self.label_values)
-    }
-}
-
 impl Clone for Binding {
     fn clone(&self) -> Self {
         match self.series.get() {
@@ -122,7 +116,7 @@ impl Binding {
         copy
     }
 
-    fn is_signal_safe(&self) -> bool {
+    pub(crate) fn is_signal_safe(&self) -> bool {
         self.slot_offset_bytes.load(Ordering::Relaxed) == SIGNAL_SLOT * SLOT_SIZE_BYTES
     }
 

@@ -18,7 +18,7 @@ pub use summary::Summary;
 
 use ringmeter_layout::naming::Kind;
 
-use crate::cells::{self, Refusal};
+use crate::cells::{self, Rejection};
 use crate::error::RegisterError;
 use crate::hot::Binding;
 use crate::options::Spec;
@@ -47,24 +47,27 @@ pub(crate) fn register(
 /// What an unbound handle does at its first use: registers, or counts that it could not.
 #[cold]
 pub(crate) fn bind(binding: &Binding, kind: Kind, spec: Option<&Spec>) -> Option<&'static Series> {
+    if binding.is_signal_safe() {
+        return None;
+    }
     let producer = Producer::global();
     let series =
         if binding.has_failed() { None } else { register(binding, kind, spec, producer).ok() };
     if series.is_none() {
         binding.fail();
-        cells::refuse(producer.inner, Refusal::Unregistered);
+        cells::reject(producer.inner, Rejection::Unregistered);
     }
     series
 }
 
 /// Counts an operand that the metric's kind does not take.
 #[cold]
-pub(crate) fn refuse(binding: &Binding, refusal: Refusal) {
+pub(crate) fn reject(binding: &Binding, rejection: Rejection) {
     let inner = match binding.series() {
         Some(series) => series.producer(),
         None => Producer::global().inner,
     };
-    cells::refuse(inner, refusal);
+    cells::reject(inner, rejection);
 }
 
 /// What all metrics have in common.
@@ -94,6 +97,9 @@ macro_rules! metric {
             /// See [`RegisterError`](crate::RegisterError). Every later use counts as rejected
             /// then, which the agent shows.
             pub fn register(&self) -> Result<(), crate::RegisterError> {
+                if self.binding.series().is_some() {
+                    return Ok(());
+                }
                 self.register_in(&crate::Producer::global())
             }
 
@@ -110,9 +116,12 @@ macro_rules! metric {
             }
 
             /// A handle to the same metric for use in signal handlers: it touches nothing but
-            /// the metric's own words of memory. The metric must be registered before.
+            /// the metric's own words of memory. Registers the metric if it is not yet, so call
+            /// this outside of the handler.
             #[must_use]
             pub fn signal_safe(&self) -> Self {
+                // A metric that cannot be registered counts nothing, as elsewhere.
+                let _ = self.register();
                 Self { binding: self.binding.signal_safe(), spec: self.spec }
             }
 
@@ -123,13 +132,15 @@ macro_rules! metric {
             }
         }
 
-        impl crate::registered::Metric for $metric {
+        impl crate::metric::Register for $metric {
             fn register(&self) -> Result<(), crate::RegisterError> {
                 $metric::register(self)
             }
+        }
 
-            fn bound(&self) -> crate::registered::BoundTo {
-                crate::registered::BoundTo(self.binding.series())
+        impl crate::metric::Metric for $metric {
+            fn bound(&self) -> crate::metric::BoundTo {
+                crate::metric::BoundTo(self.binding.series())
             }
         }
     };
@@ -194,8 +205,13 @@ macro_rules! timers {
     ($metric:ident) => {
         impl $metric {
             /// Starts a timer that observes the seconds until it is dropped.
-            pub fn start_timer(&self) -> crate::Timer<'_, Self> {
-                crate::Timer::start(self)
+            ///
+            /// The timer has a handle of its own, so it may outlive a lookup:
+            /// `let timer = LATENCY.with(&["/"]).start_timer();`.
+            pub fn start_timer(&self) -> crate::Timer<Self> {
+                // The copy of a static that is not registered would register at every use.
+                let _ = self.register();
+                crate::Timer::start(self.clone())
             }
 
             /// Records a duration, in seconds.

@@ -10,7 +10,7 @@ use ringmeter_layout::record::{Operation, pack};
 use ringmeter_layout::segment::{ChunkKind, chunk_aligned_bytes};
 use ringmeter_layout::word::Word;
 
-use crate::cells::{Refusal, refuse};
+use crate::cells::{Rejection, reject};
 use crate::error::{Aspect, OpenError, RegisterError};
 use crate::labels;
 use crate::leaked::Leaked;
@@ -32,12 +32,16 @@ impl Inner {
     ) -> Result<&'static Family, RegisterError> {
         definition.validate().map_err(|error| match error {
             DefinitionError::Name(error) => RegisterError::Name(error),
-            other => no_space(&definition.name, &other),
+            error => RegisterError::Definition { name: definition.name.clone(), error },
         })?;
         let registration = self.registration(&definition.name)?;
         let mut maps = registration.maps();
         if let Some(known) = maps.families.get(definition.name.as_str()).copied() {
             conflict(&known.definition, &definition)?;
+            if has_variable_labels && known.overflow.get().is_none() {
+                // It was registered by a metric with constant labels of these names.
+                self.add_series(&registration, &mut maps, known, Box::new([]), true)?;
+            }
             return Ok(known);
         }
         let definition = FamilyDefinition { id: maps.family_count, ..definition };
@@ -95,7 +99,7 @@ impl Inner {
         values: &[&str],
     ) -> Option<&'static Series> {
         self.series(family, values).ok().or_else(|| {
-            refuse(self, Refusal::Overflowed);
+            reject(self, Rejection::Overflowed);
             family.overflow.get()
         })
     }
@@ -261,7 +265,11 @@ fn conflict(known: &FamilyDefinition, new: &FamilyDefinition) -> Result<(), Regi
             Aspect::Kind(family.kind),
             Aspect::LabelNames(family.label_names.clone()),
             Aspect::Buckets(family.bounds.clone()),
-            Aspect::Window(family.objectives.clone(), family.max_age_ms, family.age_buckets),
+            Aspect::Window {
+                objectives: family.objectives.clone(),
+                max_age_ms: family.max_age_ms,
+                age_buckets: family.age_buckets,
+            },
             Aspect::GaugeRule(family.gauge_rule),
             Aspect::Unit(family.unit.clone()),
             Aspect::Help(family.help.clone()),

@@ -80,6 +80,12 @@ impl Series {
     }
 }
 
+impl core::fmt::Debug for Series {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}{:?}", self.family.definition.name, self.label_values)
+    }
+}
+
 /// An entry of the log of definitions.
 pub(crate) enum Entry {
     Family(&'static Family),
@@ -144,7 +150,7 @@ pub(crate) struct Registry {
 /// A producer: lives until the process ends, and in its forked children.
 pub(crate) struct Inner {
     pub(crate) config: Config,
-    pub(crate) config_problem: Option<ConfigError>,
+    pub(crate) config_problems: Vec<ConfigError>,
     /// Which slot of a thread's block is this producer's.
     pub(crate) slot: u32,
     /// Cells that count while there is no segment, at the same offsets as in one. Zeroed in a

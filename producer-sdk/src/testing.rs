@@ -26,8 +26,8 @@ use ringmeter_layout::naming::Kind;
 use ringmeter_layout::segment::SPILL_SCHEMA_MAX;
 use ringmeter_layout::word::Word;
 
+use crate::metric::Metric;
 use crate::producer::Producer;
-use crate::registered::Metric;
 use crate::registry::Series;
 
 /// Private cells of a test's producer; touched pages only take memory.

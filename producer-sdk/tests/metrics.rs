@@ -75,7 +75,7 @@ fn quantiles_are_near_the_value_of_their_rank() {
 fn timers_observe_seconds_once_or_not_at_all() {
     let histogram = producer().histogram(("t_seconds", "T.")).expect("register");
     drop(histogram.start_timer());
-    assert!(histogram.start_timer().observe_duration() < 1.0);
+    assert!(histogram.start_timer().observe_duration().as_secs() < 1);
     let _ = histogram.start_timer().discard();
     assert_eq!(histogram.time(|| 7), 7);
     histogram.observe_duration(std::time::Duration::from_millis(250));
@@ -250,4 +250,46 @@ fn many_threads_lose_nothing() {
         }
     });
     assert_eq!(testing::value(&counter), 80_000.0);
+}
+
+#[test]
+fn guards_of_a_lookup_outlive_the_lookup() {
+    let producer = producer();
+    let latency = producer.histogram_vec(("t_seconds", "T."), &["route"]).expect("register");
+    let working = producer.gauge_vec(("working", "W."), &["route"]).expect("register");
+    {
+        let _timer = latency.with(&["/"]).start_timer();
+        let _guard = working.with(&["/"]).track_in_progress();
+        assert_eq!(testing::value(&working.with(&["/"])), 1.0);
+    }
+    assert_eq!(testing::count(&latency.with(&["/"])), 1);
+    assert_eq!(testing::value(&working.with(&["/"])), 0.0);
+}
+
+#[test]
+fn a_family_that_began_with_constant_labels_has_its_overflow_series_too() {
+    let producer = testing::builder().series_max(2).build();
+    let one = producer.counter(Options::new("t_total", "T.").label("region", "eu"));
+    one.expect("register").inc();
+    let family = producer.counter_vec(("t_total", "T."), &["region"]).expect("the same metric");
+    family.with(&["us"]).inc();
+    family.with(&["ap"]).inc_by(2);
+    assert_eq!(testing::value(&family.with(&["sa"])), 3.0, "the overflow series");
+    assert_eq!(testing::value(&family.with(&["eu"])), 1.0);
+}
+
+#[test]
+fn all_problems_of_the_settings_are_told_at_once() {
+    let settings = Producer::builder().lanes_max(0).lane_capacity_records(100).service("a b");
+    let error = settings.try_build().expect_err("three problems").to_string();
+    for name in ["lanes_max", "lane_capacity_records", "a b"] {
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_definition_that_breaks_a_rule_is_not_a_matter_of_room() {
+    let options = Options::new("s", "S.").objectives(&[0.5]).age_buckets(0);
+    let refused = producer().summary(options);
+    assert!(matches!(refused, Err(RegisterError::Definition { .. })), "{refused:?}");
 }

@@ -3,7 +3,7 @@
 use ringmeter_layout::record::Operation;
 
 use super::{events, metric, static_options};
-use crate::cells::Refusal;
+use crate::cells::Rejection;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
 
@@ -55,7 +55,7 @@ impl Counter {
         if (0.0..f64::INFINITY).contains(&amount) {
             self.record(Operation::AddF64, amount.to_bits());
         } else {
-            super::refuse(&self.binding, Refusal::Negative);
+            super::reject(&self.binding, Rejection::Negative);
         }
     }
 

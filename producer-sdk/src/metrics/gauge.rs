@@ -46,7 +46,7 @@ impl Gauge {
 
     /// How the gauges of several processes of one service become one.
     #[must_use]
-    pub const fn with_rule(mut self, rule: GaugeRule) -> Self {
+    pub const fn with_gauge_rule(mut self, rule: GaugeRule) -> Self {
         if let Some(spec) = &mut self.spec {
             spec.gauge_rule = rule;
         }
@@ -105,21 +105,23 @@ impl Gauge {
     }
 
     /// Adds one now and subtracts it when the guard is dropped.
-    pub fn track_in_progress(&self) -> InProgress<'_> {
+    pub fn track_in_progress(&self) -> InProgress {
+        // The copy of a static that is not registered would register at every use.
+        let _ = self.register();
         self.inc();
-        InProgress { gauge: self, incarnation: os::incarnation() }
+        InProgress { gauge: self.clone(), incarnation: os::incarnation() }
     }
 }
 
 /// Something in progress, counted by a gauge until it is dropped.
 #[derive(Debug)]
 #[must_use = "a guard that is dropped at once tracks nothing"]
-pub struct InProgress<'a> {
-    gauge: &'a Gauge,
+pub struct InProgress {
+    gauge: Gauge,
     incarnation: u64,
 }
 
-impl Drop for InProgress<'_> {
+impl Drop for InProgress {
     fn drop(&mut self) {
         // In a forked child the gauge is another one, which this guard never added to.
         if os::incarnation() == self.incarnation {

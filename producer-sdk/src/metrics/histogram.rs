@@ -3,7 +3,7 @@
 use ringmeter_layout::record::Operation;
 
 use super::{events, metric, static_options, timers};
-use crate::cells::Refusal;
+use crate::cells::Rejection;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
 
@@ -58,7 +58,7 @@ impl Histogram {
     #[inline(always)]
     pub fn observe(&self, value: f64) {
         if value.is_nan() {
-            super::refuse(&self.binding, Refusal::NotANumber);
+            super::reject(&self.binding, Rejection::NotANumber);
         } else {
             self.record(Operation::ObserveF64, value.to_bits());
         }
@@ -67,7 +67,7 @@ impl Histogram {
     #[inline(always)]
     pub(crate) fn observe_in(&self, slot: ThreadSlot, value: f64) {
         if value.is_nan() {
-            super::refuse(&self.binding, Refusal::NotANumber);
+            super::reject(&self.binding, Rejection::NotANumber);
         } else {
             let bits = value.to_bits();
             if !self.binding.record_in(slot, Operation::ObserveF64, bits) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringmeter_layout::record::Operation;
 
 use super::{events, metric, static_options, timers};
-use crate::cells::Refusal;
+use crate::cells::Rejection;
 use crate::hot::Binding;
 use crate::options::Spec;
 
@@ -73,7 +73,7 @@ impl Summary {
     #[inline(always)]
     pub fn observe(&self, value: f64) {
         if value.is_nan() {
-            super::refuse(&self.binding, Refusal::NotANumber);
+            super::reject(&self.binding, Rejection::NotANumber);
         } else {
             self.record(Operation::ObserveF64, value.to_bits());
         }

@@ -61,7 +61,8 @@ impl Segment {
     fn begin(&self, plan: &BirthPlan<'_>) -> Result<(), OpenError> {
         let id = os::random_id().ok_or(OpenError::NoRandomBytes)?;
         let name = SegmentName::new(&plan.config.service, id).map_err(|error| {
-            OpenError::Config(ConfigError::Service { name: plan.config.service.clone(), error })
+            let name = plan.config.service.clone();
+            OpenError::Config(vec![ConfigError::Service { name, error }])
         })?;
         let paths = Paths {
             temporary: path_in(plan.segments_path, name.temporary_file().as_str())?,
