@@ -19,6 +19,8 @@
 //! path, which finds out why. So an unregistered thread, a forked child and a full lane cost the
 //! fast path one comparison together.
 
+use core::cell::Cell;
+
 use ringmeter_layout::mapping::Mapping;
 use ringmeter_layout::word::Word;
 
@@ -62,6 +64,8 @@ static EMPTY: Block = [const { Word::new(0) }; BLOCK_WORDS];
 
 /// Threads that can have a block at once; further ones record into cells.
 const BLOCKS_MAX: usize = 1024;
+/// Calls between two searches for a block, while there is none left.
+const SEARCH_INTERVAL: u32 = 4096;
 /// Blocks made so far. In ordinary memory: a child must know which ones are taken.
 static BLOCKS: [Leaked<Block>; BLOCKS_MAX] = [const { Leaked::empty() }; BLOCKS_MAX];
 /// One where a block is a living thread's.
@@ -74,6 +78,8 @@ thread_local! {
     // Constant and without a destructor: reaching it is one instruction, at any time of a
     // thread's life, and takes no lock of the loader.
     static BLOCK: ThreadRef<Block> = const { ThreadRef::new(&EMPTY) };
+    /// Calls of `own_block` until this thread looks for a block again, after it found none.
+    static PATIENCE: Cell<u32> = const { Cell::new(0) };
 }
 
 /// This thread's block, or the empty one.
@@ -115,9 +121,19 @@ pub(crate) fn own_block() -> Option<&'static Block> {
     if is_own(block) {
         return Some(block);
     }
-    let index = (0..BLOCKS_MAX)
+    let patience = PATIENCE.with(Cell::get);
+    if patience > 0 {
+        PATIENCE.with(|cell| cell.set(patience - 1));
+        return None;
+    }
+    let found = (0..BLOCKS_MAX)
         // PAIRS WITH: `block-owner`, the store in `at_exit`.
-        .find(|index| TAKEN[*index].compare_exchange_acquire(0, 1).is_ok())?;
+        .find(|index| TAKEN[*index].compare_exchange_acquire(0, 1).is_ok());
+    let Some(index) = found else {
+        // Looking through all of them for every record would cost microseconds.
+        PATIENCE.with(|cell| cell.set(SEARCH_INTERVAL));
+        return None;
+    };
     let made = BLOCKS[index].get().or_else(|| make(index));
     let armed = made.filter(|_| EXIT.arm(index + 1));
     match armed {
