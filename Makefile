@@ -12,6 +12,9 @@ TOOLS_DIR := $(TARGET_DIR)/tools
 # Read by the end-to-end tests: the interpreter that has the reference parser.
 export RINGMETER_TEST_PYTHON := $(CURDIR)/target/.venv/bin/python
 
+# Runs a command with a shared directory of its own, so that examples do not meet a real agent.
+SCRATCH := tests/with-directory.sh
+
 # Cheapest first, so that the commonest mistakes are told first.
 STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e package
 # Stages to leave out, by name: make check SKIP="e2e package"
@@ -67,7 +70,7 @@ check-docs: ## Documentation builds without a warning
 
 .PHONY: check-unit
 check-unit: ## Unit, property and documentation tests of the three crates
-	$(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
 
 # People develop on laptops: there the SDK must compile, and be disabled.
 .PHONY: check-portable
@@ -87,18 +90,18 @@ check-msrv: ## The layout and the SDK build with the oldest supported compiler
 
 .PHONY: check-loom
 check-loom: ## The lane protocol under every interleaving
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET_DIR)/loom \
-	    $(CARGO) test -p ringmeter-layout --release --test 'loom*'
+	tests/models.sh
 
 # The inputs that fuzzing once found interesting, on the ordinary toolchain.
 .PHONY: check-corpus
 check-corpus: ## Every kept fuzz input is parsed again
-	$(CARGO) test -p ringmeter-tests --profile e2e --test corpus
+	$(CARGO) test -p ringmeter-tests --profile e2e --test fuzz_corpus
 
 .PHONY: check-e2e
 check-e2e: ## The whole system from outside: real processes, real HTTP, real Prometheus
-	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter --bins --examples
-	$(CARGO) test -p ringmeter-tests --profile e2e
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter -p ringmeter-tests \
+	    --bins --examples
+	$(CARGO) test -p ringmeter-tests --profile e2e -- --test-threads 1
 
 # --allow-dirty: the check is made before the commit, too. A package of the same version is
 # taken for unchanged, so what cargo unpacked and built of ours on an earlier run goes first.
@@ -113,30 +116,22 @@ check-package: ## The three crates package, and build from their packages
 .PHONY: test
 test: ## The quick tests only: style, unit, property, documentation
 	$(CARGO) test -p ringmeter-tests --test tidy
-	$(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
 
 .PHONY: bench
 bench: ## What it costs beside its peers: one table
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
 	$(CARGO) bench -p ringmeter-benches
 
-# The parsers hold no `unsafe`, so no sanitizer is needed and the stable toolchain will do.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 .PHONY: fuzz
 fuzz: ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each (60)
-	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --quiet \
-	    --root $(TOOLS_DIR)
-	@test -n "$(FUZZ_TARGETS)" || { echo "no fuzz target in tests/fuzz/fuzz_targets"; exit 1; }
-	@for target in $(FUZZ_TARGETS); do \
-	    printf '\n=== fuzz %s for %s s\n' "$$target" "$(FUZZ_SECONDS)"; \
-	    $(TOOLS_DIR)/bin/cargo-fuzz fuzz run --fuzz-dir tests/fuzz --sanitizer none "$$target" \
-	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10; \
-	done
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh
 
-# Not a stage of `make check`: cargo-deny itself takes minutes to build, and the advisories
-# change without us. The bans are in `make check` all the same, through the tidy test.
-DENY_CHECKS ?= advisories bans licenses sources
+.PHONY: miri
+miri: ## Unit tests of the layout under Miri (about two minutes)
+	tests/miri.sh
+
 .PHONY: deny
 deny: ## Advisories, licences, bans and sources of every dependency
 	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet \

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/fuzz"
 
-version=0.13.2
+version=$(sed -n 's/^CARGO_FUZZ_VERSION=//p' ../versions.env)
 seconds=${FUZZ_SECONDS:-60}
 tools=$PWD/target/tools
 if [ "$("$tools/bin/cargo-fuzz" --version 2>/dev/null)" != "cargo-fuzz $version" ]; then

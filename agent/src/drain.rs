@@ -297,6 +297,8 @@ fn read_live(source: &dyn Source) -> Result<RawLive, Refusal> {
     source
         .read(LIVE_OFFSET_BYTES.into(), bytemuck::cast_slice_mut(&mut live))
         .map_err(|error| Refusal::of_read(&error))?;
+    // PAIRS WITH: `definition-count`: what the counts stand for is read after them.
+    fence_acquire();
     let [live] = live;
     Ok(live)
 }

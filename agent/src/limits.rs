@@ -1,6 +1,7 @@
 //! How much the agent takes from producers, whatever they offer.
 
-/// Every limit in one place, with the arithmetic.
+/// The limits of what is taken from producers, with the arithmetic; those of the web server are in
+/// `web::WebOptions`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Segments attached at once: each has two descriptors, and at most 1 µs per visit when idle.

@@ -21,6 +21,8 @@ pub struct Facts<'a> {
     pub ledger: LedgerFacts,
     /// Passes so far.
     pub passes: u64,
+    /// Scrapes that ran out of time.
+    pub scrapes_incomplete: u64,
     /// Live processes by service.
     pub producers: Vec<(String, u64)>,
     /// Segments by state: live, dying, final, quarantined, waiting.
@@ -79,6 +81,8 @@ pub struct Timing {
     pub nap_ns: u64,
     /// Duration of the last scrape up to its snapshot, nanoseconds.
     pub scrape_ns: u64,
+    /// Scrapes that were answered before all that was recorded was read.
+    pub scrapes_incomplete: u64,
 }
 
 /// One metric of the agent.
@@ -325,6 +329,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Duration of the scrape before this one, from its request to its snapshot.",
         |facts| seconds(facts.timing.scrape_ns),
+    ),
+    OwnMetric::counter(
+        "ringmeter_scrapes_incomplete_total",
+        "",
+        "Scrapes answered before all that was recorded was read, because the time was over.",
+        |facts| one(facts.scrapes_incomplete),
     ),
     OwnMetric::gauge(
         "ringmeter_segments",

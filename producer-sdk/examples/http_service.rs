@@ -135,10 +135,10 @@ fn main() -> ExitCode {
 async fn run(address: SocketAddr) -> io::Result<()> {
     register().map_err(io::Error::other)?;
     match Producer::global().status() {
-        Status::Shared { path, pending: None } => {
+        Status::Shared { path, pending: None, .. } => {
             say(&format!("metrics go to {}", path.display()));
         }
-        Status::Shared { path, pending: Some(reason) } => {
+        Status::Shared { path, pending: Some(reason), .. } => {
             say(&format!("metrics go to {}, but not yet all: {reason}", path.display()));
         }
         Status::Private { reason } => say(&format!("metrics stay in this process: {reason}")),

@@ -22,7 +22,7 @@ pub(crate) struct Operand {
 
 /// Something that the SDK refuses to record.
 #[derive(Clone, Copy)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     /// An observation that is not a number.
     NotANumber,
     /// A counter increment below zero, infinite or not a number.
@@ -33,7 +33,7 @@ pub(crate) enum Refusal {
     Overflowed,
 }
 
-impl Refusal {
+impl Rejection {
     const fn live_offset(self) -> usize {
         match self {
             Self::NotANumber => offset_of!(RawLive, rejected_nan),
@@ -44,10 +44,10 @@ impl Refusal {
     }
 }
 
-/// Counts a refusal where the agent, or a test, finds it.
+/// Counts a rejection where the agent, or a test, finds it.
 #[cold]
-pub(crate) fn refuse(inner: &'static Inner, refusal: Refusal) {
-    let offset = refusal.live_offset();
+pub(crate) fn reject(inner: &'static Inner, rejection: Rejection) {
+    let offset = rejection.live_offset();
     if let Some(segment) = inner.segment() {
         segment.count_live(offset);
         return;

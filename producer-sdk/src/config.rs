@@ -87,14 +87,14 @@ pub(crate) struct Config {
 
 impl Settings {
     /// Checks everything; a setting that cannot be used is replaced by its default and reported.
-    pub(crate) fn check(&self) -> (Config, Option<ConfigError>) {
+    pub(crate) fn check(&self) -> (Config, Vec<ConfigError>) {
         let defaults = Self::default();
-        let mut problem = None;
+        let mut problems = Vec::new();
         let mut checked = |name, found: u64, low: u64, high: u64, default: u64| {
             if (low..=high).contains(&found) {
                 return found;
             }
-            problem.get_or_insert(ConfigError::OutOfRange { name, found, low, high });
+            problems.push(ConfigError::OutOfRange { name, found, low, high });
             default
         };
         let lanes_max =
@@ -131,10 +131,10 @@ impl Settings {
             checked("segments_max", self.segments_max.into(), 1, 100_000, SEGMENTS_DEFAULT.into());
         let lane_capacity = Capacity::new(self.lane_capacity_records);
         if lane_capacity.is_none() {
-            problem.get_or_insert(ConfigError::LaneCapacity { found: self.lane_capacity_records });
+            problems.push(ConfigError::LaneCapacity { found: self.lane_capacity_records });
         }
         let (service, service_problem) = self.service_name();
-        let problem = problem.or(service_problem);
+        problems.extend(service_problem);
         let config = Config {
             directory: self.directory.clone(),
             service,
@@ -149,12 +149,15 @@ impl Settings {
             allow_any_filesystem: self.allow_any_filesystem,
             private_only: self.private_only,
         };
-        (config, problem)
+        (config, problems)
     }
 
     /// The builder's name, else the environment's, else the program's.
     fn service_name(&self) -> (String, Option<ConfigError>) {
-        let named = self.service.clone().or_else(|| std::env::var(SERVICE_VARIABLE).ok());
+        // What is not UTF-8 keeps a character that no name may have, and is reported as such.
+        let from_variable =
+            || std::env::var_os(SERVICE_VARIABLE).map(|name| name.to_string_lossy().into_owned());
+        let named = self.service.clone().or_else(from_variable);
         let Some(name) = named.filter(|name| !name.is_empty()) else {
             return (program_name(), None);
         };
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         let (config, problem) = Settings::default().check();
-        assert_eq!(problem, None);
+        assert_eq!(problem, []);
         assert_eq!(config.lane_capacity.records(), 4096);
         assert!(naming::service_name(&config.service).is_ok());
     }
@@ -203,13 +206,13 @@ mod tests {
     #[test]
     fn a_bad_setting_is_named_and_replaced() {
         let settings = Settings { lane_capacity_records: 100, ..Settings::default() };
-        let (config, problem) = settings.check();
-        assert_eq!(problem, Some(ConfigError::LaneCapacity { found: 100 }));
+        let (config, problems) = settings.check();
+        assert_eq!(problems, [ConfigError::LaneCapacity { found: 100 }]);
         assert_eq!(config.lane_capacity.records(), 4096);
         let settings = Settings { lanes_max: 0, ..Settings::default() };
-        let message = settings.check().1.map(|problem| problem.to_string()).unwrap_or_default();
+        let message = settings.check().1.first().map(ToString::to_string).unwrap_or_default();
         assert!(message.contains("lanes_max") && message.contains("256"), "{message}");
         let settings = Settings { service: Some("../etc".to_owned()), ..Settings::default() };
-        assert!(matches!(settings.check().1, Some(ConfigError::Service { .. })));
+        assert!(matches!(settings.check().1[..], [ConfigError::Service { .. }]));
     }
 }

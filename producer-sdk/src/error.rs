@@ -4,7 +4,9 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use ringmeter_layout::definition::DefinitionError;
 use ringmeter_layout::directory::DirectoryError;
+use ringmeter_layout::lane::{CAPACITY_MAX_RECORDS, CAPACITY_MIN_RECORDS};
 use ringmeter_layout::naming::{Kind, NameError};
 
 /// A setting that cannot be used.
@@ -44,7 +46,8 @@ impl fmt::Display for ConfigError {
             }
             Self::LaneCapacity { found } => write!(
                 f,
-                "lane_capacity_records is {found}; set it to a power of two from 64 to 4194304"
+                "lane_capacity_records is {found}; set it to a power of two from \
+                 {CAPACITY_MIN_RECORDS} to {CAPACITY_MAX_RECORDS}"
             ),
             Self::Service { name, error } => write!(f, "service name {name:?}: {error}"),
         }
@@ -61,8 +64,8 @@ pub enum OpenError {
     Unsupported,
     /// The producer was made to count privately.
     PrivateOnly,
-    /// A setting cannot be used.
-    Config(ConfigError),
+    /// Settings cannot be used; all of them.
+    Config(Vec<ConfigError>),
     /// The directory was not found, or may not be used.
     Directory(DirectoryError),
     /// The directory is not on a memory-backed file system.
@@ -98,8 +101,11 @@ pub enum OpenError {
     DescriptorTaken,
     /// There are no random bytes for an id yet.
     NoRandomBytes,
-    /// All 63 places for producers with a segment are taken in this process.
-    TooManyProducers,
+    /// All places for producers with a segment are taken in this process.
+    TooManyProducers {
+        /// How many there are.
+        limit: u32,
+    },
     /// A system call failed.
     Io {
         /// Which one.
@@ -116,7 +122,12 @@ impl fmt::Display for OpenError {
                 f.write_str("segments need 64-bit little-endian Linux; counting in this process")
             }
             Self::PrivateOnly => f.write_str("made for reading back in this process"),
-            Self::Config(error) => error.fmt(f),
+            Self::Config(errors) => {
+                for (index, error) in errors.iter().enumerate() {
+                    write!(f, "{}{error}", if index == 0 { "" } else { "; " })?;
+                }
+                Ok(())
+            }
             Self::Directory(error) => error.fmt(f),
             Self::NotMemoryBacked { path } => write!(
                 f,
@@ -147,8 +158,8 @@ impl fmt::Display for OpenError {
                  now; the segment stays as it is",
             ),
             Self::NoRandomBytes => f.write_str("the system has no random bytes yet"),
-            Self::TooManyProducers => {
-                f.write_str("63 producers with segments exist in this process already")
+            Self::TooManyProducers { limit } => {
+                write!(f, "{limit} producers with segments exist in this process already")
             }
             Self::Io { call, error } => write!(f, "{call}: {error}"),
         }
@@ -158,7 +169,6 @@ impl fmt::Display for OpenError {
 impl core::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
             Self::Directory(error) => Some(error),
             Self::Io { error, .. } => Some(error),
             _ => None,
@@ -176,6 +186,7 @@ impl OpenError {
 
 /// One side of a conflict between two registrations of a name.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Aspect {
     /// The kind.
     Kind(Kind),
@@ -187,8 +198,15 @@ pub enum Aspect {
     LabelNames(Vec<String>),
     /// The bucket bounds.
     Buckets(Vec<f64>),
-    /// Quantile objectives, the window's length in milliseconds and its slots.
-    Window(Vec<f64>, u64, u32),
+    /// A summary's quantiles and window.
+    Window {
+        /// Quantiles shown.
+        objectives: Vec<f64>,
+        /// Length of the window, milliseconds.
+        max_age_ms: u64,
+        /// Steps in which old observations leave it.
+        age_buckets: u32,
+    },
     /// How gauges of several processes merge.
     GaugeRule(ringmeter_layout::naming::GaugeRule),
 }
@@ -201,7 +219,7 @@ impl fmt::Display for Aspect {
             Self::Unit(unit) => write!(f, "unit {unit:?}"),
             Self::LabelNames(names) => write!(f, "label names {names:?}"),
             Self::Buckets(bounds) => write!(f, "buckets {bounds:?}"),
-            Self::Window(objectives, max_age_ms, age_buckets) => write!(
+            Self::Window { objectives, max_age_ms, age_buckets } => write!(
                 f,
                 "quantiles {objectives:?} over {max_age_ms} ms in {age_buckets} age buckets"
             ),
@@ -234,6 +252,13 @@ pub enum RegisterError {
         /// Values given.
         found: usize,
     },
+    /// Something else about the metric breaks a rule.
+    Definition {
+        /// The metric.
+        name: String,
+        /// The rule.
+        error: DefinitionError,
+    },
     /// There is no room for the metric.
     NoSpace {
         /// The metric.
@@ -255,6 +280,7 @@ impl fmt::Display for RegisterError {
             Self::LabelCount { name, expected, found } => {
                 write!(f, "metric {name:?} has {expected} label names and was given {found} values")
             }
+            Self::Definition { name, error } => write!(f, "metric {name:?}: {error}"),
             Self::NoSpace { name, reason } => {
                 write!(f, "no room for metric {name:?}: {reason}")
             }
@@ -262,7 +288,15 @@ impl fmt::Display for RegisterError {
     }
 }
 
-impl core::error::Error for RegisterError {}
+impl core::error::Error for RegisterError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Name(error) => Some(error),
+            Self::Definition { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<NameError> for RegisterError {
     fn from(error: NameError) -> Self {

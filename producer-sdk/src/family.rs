@@ -1,10 +1,11 @@
 //! Families: one metric for each set of label values.
 
-use ringmeter_layout::naming::Kind;
+use std::time::Duration;
 
-use crate::cells::{Refusal, refuse};
+use ringmeter_layout::naming::{GaugeRule, Kind};
+
 use crate::error::RegisterError;
-use crate::hot::{cache_series, cached_series, hash};
+use crate::hot;
 use crate::leaked::Leaked;
 use crate::metrics::{Counter, Gauge, Histogram, Summary};
 use crate::options::{Options, Spec};
@@ -16,6 +17,25 @@ struct Bound {
     /// `None` when the family could not be registered: no use tries again.
     family: Option<&'static Family>,
     constant: Vec<&'static str>,
+}
+
+impl Bound {
+    #[inline(always)]
+    fn lookup<'a>(&'static self, values: &'a [&'a str]) -> hot::Lookup<'a> {
+        let owner = core::ptr::from_ref(self).addr() as u64;
+        hot::Lookup { owner, constant: self.constant.len(), values }
+    }
+
+    /// The series of these label values, by way of the registry.
+    fn find(&'static self, values: &[&str]) -> Option<&'static Series> {
+        let family = self.family?;
+        let series = family.producer.series_or_overflow(family, &all_values(self, values))?;
+        // The overflow series stands for many values: it is not what a lookup would compare with.
+        if !series.is_overflow() {
+            self.lookup(values).remember(series);
+        }
+        Some(series)
+    }
 }
 
 /// The part that families of all kinds share.
@@ -69,32 +89,34 @@ impl Lookup {
     }
 
     /// The series of these label values.
-    #[inline]
+    #[inline(always)]
     fn find(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
-        let Some(bound) = self.bound.get() else { return self.find_unbound(kind, values) };
-        let Some(family) = bound.family else { return self.find_unbound(kind, values) };
-        let hash = hash(family, values);
-        match cached_series(family, &bound.constant, hash, values) {
-            Some(series) => Some(series),
-            None => find_slowly(bound, hash, values),
+        // No closure: one that is not inlined keeps the number of labels from being known.
+        if let Some(bound) = self.bound.get() {
+            if let Some(series) = bound.lookup(values).cached() {
+                return Some(series);
+            }
         }
+        self.find_slowly(kind, values)
     }
 
     #[cold]
+    #[inline(never)]
+    fn find_slowly(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
+        match self.bound.get() {
+            Some(bound) if bound.family.is_some() => bound.find(values),
+            _ => self.find_unbound(kind, values),
+        }
+    }
+
     fn find_unbound(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
-        let producer = Producer::global();
-        if self.bound.get().is_none() && self.register(kind, producer).is_err() {
+        if self.bound.get().is_none() && self.register(kind, Producer::global()).is_err() {
             let failed = Bound { family: None, constant: Vec::new() };
             self.bound.set_if(None, Box::leak(Box::new(failed)));
         }
-        let bound = self.bound.get()?;
-        match bound.family {
-            Some(family) => find_slowly(bound, hash(family, values), values),
-            None => {
-                refuse(producer.inner, Refusal::Unregistered);
-                None
-            }
-        }
+        // Of a family that is not registered there is nothing to find: what is recorded counts as
+        // rejected then.
+        self.bound.get()?.find(values)
     }
 
     fn try_find(&self, kind: Kind, values: &[&str]) -> Result<&'static Series, RegisterError> {
@@ -131,18 +153,6 @@ fn bind(
 
 fn all_values<'a>(bound: &Bound, values: &[&'a str]) -> Vec<&'a str> {
     bound.constant.iter().copied().chain(values.iter().copied()).collect()
-}
-
-#[cold]
-#[inline(never)]
-fn find_slowly(bound: &Bound, hash: u64, values: &[&str]) -> Option<&'static Series> {
-    let family = bound.family?;
-    let series = family.producer.series_or_overflow(family, &all_values(bound, values))?;
-    // The overflow series stands for many values: it is not what a lookup would compare with.
-    if !series.is_overflow() {
-        cache_series(hash, series);
-    }
-    Some(series)
 }
 
 /// Defines the family type of a kind.
@@ -217,12 +227,12 @@ macro_rules! family {
             ///
             /// Where they break a rule or a limit it is the family's overflow series, which is
             /// exposed with the label `ringmeter_overflow="true"`: totals are kept.
-            #[inline]
+            #[inline(always)]
             #[must_use]
             pub fn with(&self, values: &[&str]) -> $metric {
                 match self.core.find(Kind::$metric, values) {
-                    Some(series) => $metric::bound(series),
-                    None => $metric::new("", ""),
+                    Some(series) => $metric::bound_again(series),
+                    None => $metric::refused(),
                 }
             }
 
@@ -235,9 +245,16 @@ macro_rules! family {
             }
 
             /// Takes the metric of these label values out of the exposition; says whether it was
-            /// there. Asking for the same values again brings it back with its total.
+            /// there. Asking for the same values again brings it back with its total; a handle
+            /// kept from before counts on, unseen until then.
             pub fn remove(&self, values: &[&str]) -> bool {
                 self.core.remove(values)
+            }
+        }
+
+        impl crate::metric::Register for $vec {
+            fn register(&self) -> Result<(), RegisterError> {
+                $vec::register(self)
             }
         }
     };
@@ -257,7 +274,30 @@ impl HistogramVec {
     }
 }
 
+impl GaugeVec {
+    /// How the gauges of several processes of one service become one.
+    #[must_use]
+    pub const fn with_gauge_rule(mut self, rule: GaugeRule) -> Self {
+        self.core.spec.gauge_rule = rule;
+        self
+    }
+}
+
 impl SummaryVec {
+    /// How far back the quantiles look; ten minutes by default.
+    #[must_use]
+    pub const fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.core.spec.max_age = max_age;
+        self
+    }
+
+    /// In how many steps old observations leave the quantiles; five by default.
+    #[must_use]
+    pub const fn with_age_buckets(mut self, age_buckets: u32) -> Self {
+        self.core.spec.age_buckets = age_buckets;
+        self
+    }
+
     /// Quantiles that a static's family shows.
     #[must_use]
     pub const fn with_objectives(mut self, quantiles: &'static [f64]) -> Self {

@@ -7,7 +7,7 @@
 //!     if CURSOR == END { slow path }           zero slot, full lane, wrap: all the same
 //!     [CURSOR + 8] = value
 //!     [CURSOR]     = word
-//!     [TAIL]       = (CURSOR + 16 + BIAS) / 16     release: the record is published
+//!     [TAIL]      += 1                             release: the record is published
 //!     CURSOR      += 16
 //!     prefetch for writing, eight lines ahead
 //! ```
@@ -22,11 +22,12 @@ use ringmeter_layout::record::{Operation, RECORD_SIZE_BYTES};
 use ringmeter_layout::word::Word;
 
 use crate::cells::{GaugeChange, Operand};
+use crate::labels;
 use crate::leaked::Leaked;
-use crate::registry::{Family, Series};
+use crate::registry::Series;
 use crate::slow;
 use crate::thread::{
-    self, BASE, BIAS, Block, CURSOR, END, NULL_SLOT, SIGNAL_SLOT, SLOT_WORDS, SLOTS, Slot, TAIL,
+    self, BASE, Block, CURSOR, END, NULL_SLOT, SIGNAL_SLOT, SLOT_WORDS, SLOTS, Slot, TAIL,
 };
 
 /// How far ahead lines are taken for writing: the agent's reading has made them shared.
@@ -40,17 +41,11 @@ const SLOT_SIZE_BYTES: u32 = (SLOT_WORDS * 8) as u32;
 pub(crate) struct Binding {
     /// Offset of the producer's slot in a thread's block, bytes. Always one of a slot.
     slot_offset_bytes: AtomicU32,
-    /// Offset of the cell in the segment, in units of eight bytes.
-    cell_offset_words: AtomicU32,
+    /// Offset of the cell in the segment, bytes: a segment has at most 2^30.
+    cell_offset_bytes: AtomicU32,
     /// First word of the records.
     word: Word,
     series: Leaked<Series>,
-}
-
-impl core::fmt::Debug for Series {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}{:?}", self.family.definition.name, self.label_values)
-    }
 }
 
 impl Clone for Binding {
@@ -73,7 +68,7 @@ impl Binding {
     pub(crate) const fn unbound() -> Self {
         Self {
             slot_offset_bytes: AtomicU32::new(NULL_SLOT * SLOT_SIZE_BYTES),
-            cell_offset_words: AtomicU32::new(0),
+            cell_offset_bytes: AtomicU32::new(0),
             word: Word::new(0),
             series: Leaked::empty(),
         }
@@ -81,24 +76,37 @@ impl Binding {
 
     /// A binding to a series.
     pub(crate) fn to(series: &'static Series) -> Self {
-        let binding = Self::unbound();
-        binding.bind(series);
-        binding
+        find_slot(series);
+        Self::again(series)
+    }
+
+    /// A binding to a series whose slot was found before. Made in one place and by whole fields:
+    /// a lookup makes one for each record, and uses it at once.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "both are offsets below 2^30")]
+    pub(crate) fn again(series: &'static Series) -> Self {
+        // PAIRS WITH: `handle-slot`, the store in `find_slot`.
+        let slot = match series.handle_slot.load_acquire().checked_sub(1) {
+            Some(slot) => slot as u32,
+            None => find_slot(series),
+        };
+        Self {
+            slot_offset_bytes: AtomicU32::new(slot),
+            cell_offset_bytes: AtomicU32::new(series.cell_offset_bytes as u32),
+            word: Word::new(series.record_word),
+            series: Leaked::of(series),
+        }
     }
 
     /// Binds to a series; the slot last, so that the fast path never sees half a binding.
     pub(crate) fn bind(&self, series: &'static Series) {
-        let cell = u32::try_from(series.cell_offset_bytes / 8).unwrap_or(0);
-        self.cell_offset_words.store(cell, Ordering::Relaxed);
-        self.word.store_relaxed(series.record_word());
+        let cell = u32::try_from(series.cell_offset_bytes).unwrap_or(0);
+        self.cell_offset_bytes.store(cell, Ordering::Relaxed);
+        self.word.store_relaxed(series.record_word);
         self.series.set(series);
-        // A series that its segment has had no room for must not take the fast path: bound to
-        // the null slot, it asks the slow path each time, which binds it anew once it may.
-        let inner = series.producer();
-        let is_pending = inner.segment().is_some_and(|s| !s.has_defined(series.log_index));
-        let slot = if is_pending { NULL_SLOT } else { inner.slot.min(NULL_SLOT) };
+        let slot = find_slot(series);
         // PAIRS WITH: `binding`, the load in `slot`.
-        self.slot_offset_bytes.store(slot * SLOT_SIZE_BYTES, Ordering::Release);
+        self.slot_offset_bytes.store(slot, Ordering::Release);
     }
 
     /// The same series, recorded into cells only, so that a signal handler may do it.
@@ -108,18 +116,18 @@ impl Binding {
         copy
     }
 
-    fn is_signal_safe(&self) -> bool {
+    pub(crate) fn is_signal_safe(&self) -> bool {
         self.slot_offset_bytes.load(Ordering::Relaxed) == SIGNAL_SLOT * SLOT_SIZE_BYTES
     }
 
     /// Remembers that the metric cannot be registered, so that no use tries again.
     pub(crate) fn fail(&self) {
-        self.cell_offset_words.store(u32::MAX, Ordering::Relaxed);
+        self.cell_offset_bytes.store(u32::MAX, Ordering::Relaxed);
     }
 
     /// Whether [`fail`](Self::fail) was called.
     pub(crate) fn has_failed(&self) -> bool {
-        self.series.get().is_none() && self.cell_offset_words.load(Ordering::Relaxed) == u32::MAX
+        self.series.get().is_none() && self.cell_offset_bytes.load(Ordering::Relaxed) == u32::MAX
     }
 
     /// The series, once it is bound.
@@ -135,33 +143,25 @@ impl Binding {
         slot_at(thread::block(), offset)
     }
 
-    /// Records an event; `bind` registers the metric where that has not happened yet.
+    /// Records an event if that is quickly done; says whether it was. Where it was not, the
+    /// metric registers itself if need be and goes on to [`record_slowly`](Self::record_slowly).
     #[inline(always)]
-    pub(crate) fn record(
-        &self,
-        operation: Operation,
-        value: u64,
-        bind: impl FnOnce() -> Option<&'static Series>,
-    ) {
-        let slot = self.slot();
-        let cursor = slot[CURSOR].load_relaxed();
-        if cursor == slot[END].load_relaxed() {
-            self.record_slowly(operation, value, bind);
-            return;
-        }
-        let word = word_for(self.word.load_relaxed(), operation);
-        push(slot, cursor, word, value);
+    pub(crate) fn record(&self, operation: Operation, value: u64) -> bool {
+        self.record_at(self.slot(), operation, value)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn record_slowly(
-        &self,
-        operation: Operation,
-        value: u64,
-        bind: impl FnOnce() -> Option<&'static Series>,
-    ) {
-        let Some(series) = self.series().or_else(bind) else { return };
+    #[inline(always)]
+    fn record_at(&self, slot: &Slot, operation: Operation, value: u64) -> bool {
+        let cursor = own(&slot[CURSOR]);
+        if cursor == own(&slot[END]) {
+            return false;
+        }
+        push(slot, cursor, word_for(self.word.load_relaxed(), operation), value);
+        true
+    }
+
+    /// Records an event of the series that this is bound to, wherever there is room.
+    pub(crate) fn record_slowly(&self, series: &'static Series, operation: Operation, value: u64) {
         let operand = Operand { operation, value };
         if self.is_signal_safe() {
             slow::record_in_cells(series, operand);
@@ -171,32 +171,8 @@ impl Binding {
         }
     }
 
-    /// Sets a gauge: two loads and three stores when this thread knows the segment.
-    #[inline(always)]
-    pub(crate) fn set_gauge(&self, value: f64, bind: impl FnOnce() -> Option<&'static Series>) {
-        match self.gauge() {
-            Some(gauge) => gauge.set(value),
-            None => self.change_gauge_slowly(GaugeChange::Set(value), bind),
-        }
-    }
-
-    /// Adds to a gauge.
-    #[inline(always)]
-    pub(crate) fn add_gauge(&self, value: f64, bind: impl FnOnce() -> Option<&'static Series>) {
-        match self.gauge() {
-            Some(gauge) => gauge.add(value),
-            None => self.change_gauge_slowly(GaugeChange::Add(value), bind),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn change_gauge_slowly(
-        &self,
-        change: GaugeChange,
-        bind: impl FnOnce() -> Option<&'static Series>,
-    ) {
-        let Some(series) = self.series().or_else(bind) else { return };
+    /// Changes a gauge of the series that this is bound to, wherever it lives.
+    pub(crate) fn change_gauge_slowly(&self, series: &'static Series, change: GaugeChange) {
         slow::change_gauge(series, change, self.is_signal_safe());
         if !self.is_signal_safe() {
             self.bind_again(series);
@@ -211,14 +187,14 @@ impl Binding {
         }
     }
 
+    /// The gauge's words, when this thread knows the segment.
     #[inline(always)]
-    fn gauge(&self) -> Option<GaugeCell<'static>> {
-        let base = self.slot()[BASE].load_relaxed();
+    pub(crate) fn gauge(&self) -> Option<GaugeCell<'static>> {
+        let base = own(&self.slot()[BASE]);
         if base == 0 {
             return None;
         }
-        let offset = u64::from(self.cell_offset_words.load(Ordering::Relaxed)) * 8;
-        let address = base + offset;
+        let address = base + u64::from(self.cell_offset_bytes.load(Ordering::Relaxed));
         // SAFETY:
         // - BASE is the address of the segment that this thread has entered (`slow::enter`), or
         //   zero; a forked child reads zero, so the mapping it does not have is never reached.
@@ -233,6 +209,23 @@ impl Binding {
         };
         GaugeCell::new(words)
     }
+}
+
+/// Offset of the slot that handles of a series use in this process, bytes; remembered for the
+/// handles that lookups make.
+///
+/// A series that its segment has had no room for must not take the fast path: bound to the null
+/// slot, it asks the slow path each time, which binds it anew once it may.
+#[cold]
+#[inline(never)]
+fn find_slot(series: &'static Series) -> u32 {
+    let inner = series.producer();
+    let is_pending = inner.segment().is_some_and(|s| !s.has_defined(series.log_index));
+    let slot = if is_pending { NULL_SLOT } else { inner.slot.min(NULL_SLOT) };
+    let offset = slot * SLOT_SIZE_BYTES;
+    // PAIRS WITH: `handle-slot`, the load in `again`.
+    series.handle_slot.store_release(if is_pending { 0 } else { u64::from(offset) + 1 });
+    offset
 }
 
 const GAUGE_WORDS: usize = (GAUGE_SIZE_BYTES / 8) as usize;
@@ -269,15 +262,24 @@ fn slot_at(block: &'static Block, offset_bytes: u32) -> &'static Slot {
     unsafe { &*slot }
 }
 
+/// A word of this thread's slot, read plainly, so that it can be compared where it is.
+#[inline(always)]
+fn own(word: &Word) -> u64 {
+    // SAFETY:
+    // - Only slots come here, of this thread's block or of the empty one (`Binding::slot`,
+    //   `ThreadSlot`). A block is written by its thread alone, the empty one by nobody: there is
+    //   no concurrent write. A block's next thread has acquired it (`block-owner`).
+    // - A word is eight bytes, initialised and aligned, and the reference keeps it valid.
+    unsafe { core::ptr::from_ref(word).cast::<u64>().read() }
+}
+
 /// Writes a record at the cursor of a slot that is not full.
 #[inline(always)]
 fn push(slot: &Slot, cursor: u64, word: u64, value: u64) {
-    let next = cursor.wrapping_add(RECORD_STEP_BYTES);
-    let position = next.wrapping_add(slot[BIAS].load_relaxed()) / RECORD_STEP_BYTES;
-    let tail = slot[TAIL].load_relaxed();
-    lane::write(word_at(cursor), word_at(cursor + 8), word_at(tail), word, value, position);
-    slot[CURSOR].store_relaxed(next);
-    prefetch_for_writing(cursor.wrapping_add(PREFETCH_AHEAD_BYTES));
+    let tail = word_at(own(&slot[TAIL]));
+    lane::append(word_at(cursor), word_at(cursor + 8), tail, word, value);
+    slot[CURSOR].store_relaxed(cursor.wrapping_add(RECORD_STEP_BYTES));
+    prefetch_for_writing(cursor);
 }
 
 /// A word of the lane that this thread owns.
@@ -291,7 +293,8 @@ fn word_at(address: u64) -> &'static Word {
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(usize_of(address)) }
 }
 
-/// Takes a cache line for writing ahead of time. A hint: any address will do.
+/// Takes the cache line [`PREFETCH_AHEAD_BYTES`] behind an address for writing. A hint: any
+/// address will do.
 #[inline(always)]
 fn prefetch_for_writing(address: u64) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -300,8 +303,9 @@ fn prefetch_for_writing(address: u64) {
     //   64-bit x86 processor decodes it, if only as a no-op.
     unsafe {
         core::arch::asm!(
-            "prefetchw [{0}]",
+            "prefetchw [{0} + {1}]",
             in(reg) address,
+            const PREFETCH_AHEAD_BYTES,
             options(nostack, preserves_flags, nomem)
         );
     }
@@ -309,8 +313,9 @@ fn prefetch_for_writing(address: u64) {
     // SAFETY: as above, for PRFM.
     unsafe {
         core::arch::asm!(
-            "prfm pstl1keep, [{0}]",
+            "prfm pstl1keep, [{0}, #{1}]",
             in(reg) address,
+            const PREFETCH_AHEAD_BYTES,
             options(nostack, preserves_flags, nomem)
         );
     }
@@ -318,63 +323,90 @@ fn prefetch_for_writing(address: u64) {
     let _ = address;
 }
 
-/// The series of these label values, if this thread looked it up before.
-#[inline]
-pub(crate) fn cached_series(
-    family: &'static Family,
-    constant: &[&str],
-    hash: u64,
-    values: &[&str],
-) -> Option<&'static Series> {
-    let (tag, pointer) = thread::lookup(thread::block(), hash);
-    let address = pointer.load_relaxed();
-    if tag.load_relaxed() != hash || address == 0 {
-        return None;
-    }
-    // SAFETY:
-    // - The word is zero or the address of a `Series`, stored by `cache_series` alone in this
-    //   thread's own block; a forked child reads zero.
-    // - Series are leaked: the address is valid until the process ends.
-    let series = unsafe { &*core::ptr::with_exposed_provenance::<Series>(usize_of(address)) };
-    let same = core::ptr::eq(series.family, family)
-        && series.label_values.len() == constant.len() + values.len()
-        && series
-            .label_values
-            .iter()
-            .zip(constant.iter().chain(values))
-            .all(|(known, value)| **known == **value);
-    (same && !is_retired(series.state.load_relaxed())).then_some(series)
+/// Label values that a lookup keeps as words; with more, it makes the words twice.
+const LOOKUP_WORDS: usize = 4;
+
+/// A lookup: the metric's owner, a family's binding, and label values.
+pub(crate) struct Lookup<'a> {
+    /// Address of the owner. What is cached for it has its family and its constant labels.
+    pub(crate) owner: u64,
+    /// How many constant labels stand before the values.
+    pub(crate) constant: usize,
+    pub(crate) values: &'a [&'a str],
 }
 
-/// Remembers a lookup for this thread.
-pub(crate) fn cache_series(hash: u64, series: &'static Series) {
-    let Some(block) = thread::own_block() else { return };
-    let (tag, pointer) = thread::lookup(block, hash);
-    tag.store_relaxed(hash);
-    pointer.store_relaxed(core::ptr::from_ref(series).expose_provenance() as u64);
-}
-
-/// A hash of label values for the cache of lookups: quick, and safe against nothing but chance.
-/// A collision costs a lookup, never a wrong series.
-#[inline]
-pub(crate) fn hash(family: &'static Family, values: &[&str]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = core::ptr::from_ref(family).addr() as u64;
-    let mut mix = |word: u64| {
-        hash = (hash ^ word).wrapping_mul(FACTOR);
-        hash ^= hash >> 29;
-    };
-    for value in values {
-        let bytes = value.as_bytes();
-        mix(bytes.len() as u64);
-        let mut chunks = bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            mix(chunk.try_into().map_or(0, u64::from_le_bytes));
+impl Lookup<'_> {
+    /// The series, if this thread has looked it up before.
+    #[inline(always)]
+    pub(crate) fn cached(&self) -> Option<&'static Series> {
+        let mut words = [0; LOOKUP_WORDS];
+        let Some(words) = words.get_mut(..self.values.len()) else { return self.cached_of_many() };
+        for (word, value) in words.iter_mut().zip(self.values) {
+            *word = labels::word(value);
         }
-        let rest = chunks.remainder();
-        mix(rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)));
+        self.cached_at(self.hash(words.iter().copied()), words.iter().copied())
     }
-    hash
+
+    #[inline(never)]
+    fn cached_of_many(&self) -> Option<&'static Series> {
+        let words = self.values.iter().map(|value| labels::word(value));
+        self.cached_at(self.hash(words.clone()), words)
+    }
+
+    #[inline(always)]
+    fn hash(&self, words: impl Iterator<Item = u64>) -> u64 {
+        words.fold(self.owner, labels::mix)
+    }
+
+    #[inline(always)]
+    fn cached_at(
+        &self,
+        hash: u64,
+        words: impl ExactSizeIterator<Item = u64>,
+    ) -> Option<&'static Series> {
+        let (owner, pointer) = thread::lookup(thread::block(), hash);
+        if own(owner) != self.owner {
+            return None;
+        }
+        let address = usize_of(own(pointer));
+        // SAFETY:
+        // - The word beside an owner is the address of a `Series`, stored by `remember` alone in
+        //   this thread's own block; a forked child reads zero for the owner, which is none.
+        // - Series are leaked: the address is valid until the process ends.
+        let series = unsafe { &*core::ptr::with_exposed_provenance::<Series>(address) };
+        let known = series.label_words.get(self.constant..)?;
+        if known.len() != words.len() {
+            return None;
+        }
+        let mut all = 0;
+        for (known, word) in known.iter().zip(words) {
+            if *known != word {
+                return None;
+            }
+            all |= word;
+        }
+        let same = !labels::is_long(all) || self.is_of(series);
+        (same && !is_retired(series.state.load_relaxed())).then_some(series)
+    }
+
+    #[inline(never)]
+    fn is_of(&self, series: &Series) -> bool {
+        let known = series.label_values.iter().skip(self.constant);
+        known.zip(self.values).all(|(known, value)| **known == **value)
+    }
+
+    /// Remembers for this thread what was found.
+    #[cold]
+    pub(crate) fn remember(&self, series: &'static Series) {
+        // A forked child comes here before its first hit: its own segment may be without the
+        // series.
+        find_slot(series);
+        let Some(block) = thread::own_block() else { return };
+        let words = self.values.iter().map(|value| labels::word(value));
+        let (owner, pointer) = thread::lookup(block, self.hash(words));
+        owner.store_relaxed(self.owner);
+        pointer.store_relaxed(core::ptr::from_ref(series).expose_provenance() as u64);
+    }
 }
 
 /// This thread's slot of a producer, found once: saves the fast path two loads.
@@ -396,25 +428,11 @@ impl ThreadSlot {
 }
 
 impl Binding {
-    /// As [`record`](Self::record), by way of a slot that was found before. A metric of another
-    /// producer, or one that is not bound yet, goes its own way.
+    /// As [`record`](Self::record), by way of a slot that was found before. Not done for a metric
+    /// of another producer, or one that is not bound yet.
     #[inline(always)]
-    pub(crate) fn record_in(
-        &self,
-        thread: ThreadSlot,
-        operation: Operation,
-        value: u64,
-        bind: impl FnOnce() -> Option<&'static Series>,
-    ) {
-        if self.slot_offset_bytes.load(Ordering::Acquire) != thread.offset_bytes {
-            self.record(operation, value, bind);
-            return;
-        }
-        let cursor = thread.slot[CURSOR].load_relaxed();
-        if cursor == thread.slot[END].load_relaxed() {
-            self.record_slowly(operation, value, bind);
-            return;
-        }
-        push(thread.slot, cursor, word_for(self.word.load_relaxed(), operation), value);
+    pub(crate) fn record_in(&self, thread: ThreadSlot, operation: Operation, value: u64) -> bool {
+        let offset = self.slot_offset_bytes.load(Ordering::Acquire);
+        offset == thread.offset_bytes && self.record_at(thread.slot, operation, value)
     }
 }

@@ -6,8 +6,8 @@ use crate::producer::Producer;
 
 /// This thread's lane: saves each record the way through the thread's block.
 ///
-/// It stays on its thread. Metrics of another producer must not be recorded through it; they are
-/// sent their own way.
+/// It stays on its thread. Metrics of another producer may be recorded through it; they take their
+/// own way, and save nothing.
 ///
 /// ```
 /// let producer = ringmeter::Producer::private();

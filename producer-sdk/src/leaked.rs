@@ -11,6 +11,7 @@
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::thread::LocalKey;
 
 /// An atomic `Option<&'static T>`.
 #[derive(Debug)]
@@ -19,6 +20,11 @@ pub(crate) struct Leaked<T: 'static>(AtomicPtr<T>);
 impl<T> Leaked<T> {
     pub(crate) const fn empty() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// One that is set from the start.
+    pub(crate) const fn of(value: &'static T) -> Self {
+        Self(AtomicPtr::new(ptr::from_ref(value).cast_mut()))
     }
 
     /// What was set last.
@@ -64,9 +70,13 @@ impl<T> ThreadRef<T> {
         Self(Cell::new(ptr::from_ref(first)))
     }
 
+    /// This thread's reference.
+    ///
+    /// The pointer leaves the closure as a pointer: `LocalKey` answers with a `Result`, and one
+    /// of a reference would be told from an error by a test for null, at every record.
     #[inline(always)]
-    pub(crate) fn get(&self) -> &'static T {
-        let pointer = self.0.get();
+    pub(crate) fn of(key: &'static LocalKey<Self>) -> &'static T {
+        let pointer = key.with(|cell| cell.0.get());
         // SAFETY:
         // - The pointer was made from a `&'static T`: nothing else is ever stored.
         unsafe { &*pointer }

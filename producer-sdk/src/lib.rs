@@ -51,6 +51,8 @@ mod os;
 #[cfg_attr(not(target_os = "linux"), path = "segment/none.rs")]
 mod segment;
 
+mod labels;
+
 mod registry;
 
 mod thread;
@@ -73,13 +75,13 @@ mod producer;
 
 mod timer;
 
-mod registered;
+mod metric;
 
 mod metrics;
 
 mod family;
 
-mod registration;
+mod producer_metrics;
 
 mod lane_handle;
 
@@ -95,9 +97,9 @@ pub use config::{
 pub use error::{Aspect, ConfigError, OpenError, RegisterError};
 pub use family::{CounterVec, GaugeVec, HistogramVec, SummaryVec};
 pub use lane_handle::Lane;
+pub use metric::{Metric, Register, register_all};
 pub use metrics::{Counter, Gauge, Histogram, InProgress, Summary};
 pub use options::{AGE_BUCKETS_DEFAULT, MAX_AGE_DEFAULT, Options};
 pub use producer::{Producer, ProducerBuilder, Status, Warning};
-pub use registered::{Metric, register_all};
 pub use ringmeter_layout::naming::{GaugeRule, Kind, NameError};
 pub use timer::{Observe, Timer};

@@ -2,7 +2,9 @@
 
 /// A counter of the process-wide producer, registered at its first use.
 ///
-/// Evaluates to a `&'static` [`Counter`](crate::Counter). Labels are constant.
+/// Evaluates to a `&'static` [`Counter`](crate::Counter). Label values are
+/// constants; for values known at run time only use a family, such as
+/// [`CounterVec`](crate::CounterVec).
 ///
 /// ```
 /// use ringmeter::counter;
@@ -18,7 +20,9 @@ macro_rules! counter {
 
 /// A gauge of the process-wide producer, registered at its first use.
 ///
-/// Evaluates to a `&'static` [`Gauge`](crate::Gauge). Labels are constant.
+/// Evaluates to a `&'static` [`Gauge`](crate::Gauge). Label values are
+/// constants; for values known at run time only use a family, such as
+/// [`CounterVec`](crate::CounterVec).
 ///
 /// ```
 /// use ringmeter::gauge;
@@ -35,7 +39,9 @@ macro_rules! gauge {
 /// A histogram of the process-wide producer, with the default buckets, registered at its first
 /// use.
 ///
-/// Evaluates to a `&'static` [`Histogram`](crate::Histogram). Labels are constant.
+/// Evaluates to a `&'static` [`Histogram`](crate::Histogram). Label values are
+/// constants; for values known at run time only use a family, such as
+/// [`CounterVec`](crate::CounterVec).
 ///
 /// ```
 /// use ringmeter::histogram;
@@ -52,7 +58,9 @@ macro_rules! histogram {
 /// A summary of the process-wide producer, showing count, sum and the quantiles 0.5, 0.9 and
 /// 0.99, registered at its first use.
 ///
-/// Evaluates to a `&'static` [`Summary`](crate::Summary). Labels are constant.
+/// Evaluates to a `&'static` [`Summary`](crate::Summary). Label values are
+/// constants; for values known at run time only use a family, such as
+/// [`CounterVec`](crate::CounterVec).
 ///
 /// ```
 /// use ringmeter::summary;

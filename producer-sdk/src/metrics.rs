@@ -18,7 +18,7 @@ pub use summary::Summary;
 
 use ringmeter_layout::naming::Kind;
 
-use crate::cells::{self, Refusal};
+use crate::cells::{self, Rejection};
 use crate::error::RegisterError;
 use crate::hot::Binding;
 use crate::options::Spec;
@@ -29,12 +29,16 @@ use crate::registry::Series;
 pub(crate) fn register(
     binding: &Binding,
     kind: Kind,
-    spec: &Spec,
+    spec: Option<&Spec>,
     producer: Producer,
 ) -> Result<&'static Series, RegisterError> {
     if let Some(series) = binding.series() {
         return Ok(series);
     }
+    let Some(spec) = spec else {
+        let reason = "its family is not registered".to_owned();
+        return Err(RegisterError::NoSpace { name: String::new(), reason });
+    };
     let series = producer.series_of(kind, &spec.options())?;
     binding.bind(series);
     Ok(series)
@@ -42,28 +46,28 @@ pub(crate) fn register(
 
 /// What an unbound handle does at its first use: registers, or counts that it could not.
 #[cold]
-pub(crate) fn bind(binding: &Binding, kind: Kind, spec: &Spec) -> Option<&'static Series> {
+pub(crate) fn bind(binding: &Binding, kind: Kind, spec: Option<&Spec>) -> Option<&'static Series> {
+    if binding.is_signal_safe() {
+        return None;
+    }
     let producer = Producer::global();
-    let series = if binding.has_failed() || spec.name.is_empty() {
-        None
-    } else {
-        register(binding, kind, spec, producer).ok()
-    };
+    let series =
+        if binding.has_failed() { None } else { register(binding, kind, spec, producer).ok() };
     if series.is_none() {
         binding.fail();
-        cells::refuse(producer.inner, Refusal::Unregistered);
+        cells::reject(producer.inner, Rejection::Unregistered);
     }
     series
 }
 
 /// Counts an operand that the metric's kind does not take.
 #[cold]
-pub(crate) fn refuse(binding: &Binding, refusal: Refusal) {
+pub(crate) fn reject(binding: &Binding, rejection: Rejection) {
     let inner = match binding.series() {
         Some(series) => series.producer(),
         None => Producer::global().inner,
     };
-    cells::refuse(inner, refusal);
+    cells::reject(inner, rejection);
 }
 
 /// What all metrics have in common.
@@ -71,7 +75,19 @@ macro_rules! metric {
     ($metric:ident, $kind:ident) => {
         impl $metric {
             pub(crate) fn bound(series: &'static crate::registry::Series) -> Self {
-                Self { binding: crate::hot::Binding::to(series), spec: crate::options::Spec::NONE }
+                Self { binding: crate::hot::Binding::to(series), spec: None }
+            }
+
+            /// The metric of a series that this thread has looked up before.
+            #[inline(always)]
+            pub(crate) fn bound_again(series: &'static crate::registry::Series) -> Self {
+                Self { binding: crate::hot::Binding::again(series), spec: None }
+            }
+
+            /// A metric whose every use counts as rejected.
+            #[cold]
+            pub(crate) fn refused() -> Self {
+                Self { binding: crate::hot::Binding::unbound(), spec: None }
             }
 
             /// Registers the metric of a static with the process-wide producer, so that it exists
@@ -81,6 +97,9 @@ macro_rules! metric {
             /// See [`RegisterError`](crate::RegisterError). Every later use counts as rejected
             /// then, which the agent shows.
             pub fn register(&self) -> Result<(), crate::RegisterError> {
+                if self.binding.series().is_some() {
+                    return Ok(());
+                }
                 self.register_in(&crate::Producer::global())
             }
 
@@ -93,34 +112,64 @@ macro_rules! metric {
                 producer: &crate::Producer,
             ) -> Result<(), crate::RegisterError> {
                 let kind = ringmeter_layout::naming::Kind::$kind;
-                super::register(&self.binding, kind, &self.spec, *producer).map(|_| ())
+                super::register(&self.binding, kind, self.spec.as_ref(), *producer).map(|_| ())
             }
 
             /// A handle to the same metric for use in signal handlers: it touches nothing but
-            /// the metric's own words of memory. The metric must be registered before.
+            /// the metric's own words of memory. Registers the metric if it is not yet, so call
+            /// this outside of the handler.
             #[must_use]
             pub fn signal_safe(&self) -> Self {
+                // A metric that cannot be registered counts nothing, as elsewhere.
+                let _ = self.register();
                 Self { binding: self.binding.signal_safe(), spec: self.spec }
             }
 
-            #[inline(always)]
+            #[cold]
             fn bind(&self) -> Option<&'static crate::registry::Series> {
-                super::bind(&self.binding, ringmeter_layout::naming::Kind::$kind, &self.spec)
+                let kind = ringmeter_layout::naming::Kind::$kind;
+                super::bind(&self.binding, kind, self.spec.as_ref())
             }
         }
 
-        impl crate::registered::Metric for $metric {
+        impl crate::metric::Register for $metric {
             fn register(&self) -> Result<(), crate::RegisterError> {
                 $metric::register(self)
             }
+        }
 
-            fn bound(&self) -> crate::registered::BoundTo {
-                crate::registered::BoundTo(self.binding.series())
+        impl crate::metric::Metric for $metric {
+            fn bound(&self) -> crate::metric::BoundTo {
+                crate::metric::BoundTo(self.binding.series())
             }
         }
     };
 }
 pub(crate) use metric;
+
+/// Recording, for the kinds whose records are events.
+macro_rules! events {
+    ($metric:ident) => {
+        impl $metric {
+            #[inline(always)]
+            fn record(&self, operation: Operation, value: u64) {
+                if !self.binding.record(operation, value) {
+                    self.record_slowly(operation, value);
+                }
+            }
+
+            /// Takes the metric alone, so that the fast path prepares nothing for this call.
+            #[cold]
+            #[inline(never)]
+            fn record_slowly(&self, operation: Operation, value: u64) {
+                if let Some(series) = self.binding.series().or_else(|| self.bind()) {
+                    self.binding.record_slowly(series, operation, value);
+                }
+            }
+        }
+    };
+}
+pub(crate) use events;
 
 /// The constant functions that statics of every kind have.
 macro_rules! static_options {
@@ -129,7 +178,9 @@ macro_rules! static_options {
             /// The base unit of a static's metric, such as `seconds`.
             #[must_use]
             pub const fn with_unit(mut self, unit: &'static str) -> Self {
-                self.spec.unit = unit;
+                if let Some(spec) = &mut self.spec {
+                    spec.unit = unit;
+                }
                 self
             }
 
@@ -139,7 +190,9 @@ macro_rules! static_options {
                 mut self,
                 labels: &'static [(&'static str, &'static str)],
             ) -> Self {
-                self.spec.labels = labels;
+                if let Some(spec) = &mut self.spec {
+                    spec.labels = labels;
+                }
                 self
             }
         }
@@ -152,8 +205,13 @@ macro_rules! timers {
     ($metric:ident) => {
         impl $metric {
             /// Starts a timer that observes the seconds until it is dropped.
-            pub fn start_timer(&self) -> crate::Timer<'_, Self> {
-                crate::Timer::start(self)
+            ///
+            /// The timer has a handle of its own, so it may outlive a lookup:
+            /// `let timer = LATENCY.with(&["/"]).start_timer();`.
+            pub fn start_timer(&self) -> crate::Timer<Self> {
+                // The copy of a static that is not registered would register at every use.
+                let _ = self.register();
+                crate::Timer::start(self.clone())
             }
 
             /// Records a duration, in seconds.

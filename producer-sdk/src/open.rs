@@ -98,9 +98,9 @@ impl Inner {
         }
         segment.publish_retire_change();
         let Some(private) = &self.private else { return };
-        let refusals = core::mem::offset_of!(RawLive, rejected_nan) as u64
+        let rejections = core::mem::offset_of!(RawLive, rejected_nan) as u64
             ..core::mem::offset_of!(RawLive, reserved) as u64;
-        for offset in refusals.step_by(8) {
+        for offset in rejections.step_by(8) {
             let at = u64::from(LIVE_OFFSET_BYTES) + offset;
             if let Some(word) = private.word(at) {
                 move_word(word, segment, at);
@@ -122,7 +122,7 @@ mod linux {
     use crate::os;
     use crate::registry::Place;
     use crate::segment::{BirthPlan, Segment, sweep};
-    use crate::thread::NULL_SLOT;
+    use crate::thread::{NULL_SLOT, PRODUCER_SLOTS};
 
     impl Inner {
         /// Makes a segment and moves what was counted meanwhile into it. The caller holds the
@@ -135,7 +135,7 @@ mod linux {
                 return Err(OpenError::Unsupported);
             }
             if self.slot == NULL_SLOT {
-                return Err(OpenError::TooManyProducers);
+                return Err(OpenError::TooManyProducers { limit: PRODUCER_SLOTS });
             }
             let place = self.place()?;
             let plan = BirthPlan {

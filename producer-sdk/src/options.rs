@@ -178,9 +178,6 @@ impl Spec {
         }
     }
 
-    /// Of a handle that was bound when it was made.
-    pub(crate) const NONE: Self = Self::new("", "");
-
     pub(crate) fn options(&self) -> Options {
         Options {
             name: self.name.to_owned(),

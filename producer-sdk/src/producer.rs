@@ -10,9 +10,10 @@ use ringmeter_layout::naming::lint::{Lint, lint};
 use ringmeter_layout::word::Word;
 
 use crate::config::Settings;
-use crate::error::{OpenError, RegisterError};
+use crate::error::{ConfigError, OpenError, RegisterError};
 use crate::leaked::Leaked;
 use crate::options::Options;
+use crate::os;
 use crate::registry::{Entry, Inner, Registry, Series};
 use crate::segment::Segment;
 use crate::slow::{self, PRODUCERS};
@@ -45,7 +46,7 @@ impl fmt::Debug for Producer {
 }
 
 /// Where a producer's records go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Status {
     /// Into a segment, for the agent.
@@ -55,6 +56,8 @@ pub enum Status {
         /// Why metrics that were registered last are not in the segment yet, if that is so. They
         /// count in this process' own memory until there is room.
         pending: Option<String>,
+        /// Settings that could not be used and were replaced by their defaults.
+        problems: Vec<ConfigError>,
     },
     /// Into this process' own memory, until a segment can be opened; what is counted meanwhile
     /// moves into it then.
@@ -86,6 +89,8 @@ impl fmt::Display for Warning {
 
 /// The process-wide producer.
 static GLOBAL: Leaked<Inner> = Leaked::empty();
+/// Who is making it: an incarnation, or 0.
+static GLOBAL_LOCK: Word = Word::new(0);
 /// Slots given to producers so far.
 static SLOTS_GIVEN: Word = Word::new(0);
 
@@ -118,7 +123,7 @@ impl Producer {
     }
 
     pub(crate) fn from_settings(settings: &Settings) -> Self {
-        let (config, config_problem) = settings.check();
+        let (config, config_problems) = settings.check();
         let watched = thread::prepare(&slow::RELEASE_LANES);
         let slot = if config.private_only || !watched { NULL_SLOT } else { next_slot() };
         let private = Mapping::private(config.segment_size_max_bytes).ok();
@@ -128,7 +133,7 @@ impl Producer {
         }
         let inner: &'static Inner = Box::leak(Box::new(Inner {
             config,
-            config_problem,
+            config_problems,
             slot,
             private,
             shared: Leaked::empty(),
@@ -160,9 +165,13 @@ impl Producer {
         let reason = self.reason();
         if let Some((segment, path)) = self.inner.segment().and_then(|s| Some((s, s.path()?))) {
             let is_behind = segment.definition_count() < self.inner.registry.log.len();
-            return Status::Shared { path: path.to_owned(), pending: reason.filter(|_| is_behind) };
+            return Status::Shared {
+                path: path.to_owned(),
+                pending: reason.filter(|_| is_behind),
+                problems: self.inner.config_problems.clone(),
+            };
         }
-        let problem = self.inner.config_problem.as_ref().map(ToString::to_string);
+        let problem = self.inner.config_problems.first().map(ToString::to_string);
         if self.inner.private.is_none() {
             return Status::Disabled { reason: "no memory for private counts".to_owned() };
         }
@@ -184,7 +193,7 @@ impl Producer {
     }
 
     /// Makes this thread ready, so that its first record already takes the fast path: claims a
-    /// lane and warms what the first use would.
+    /// lane, for which it may wait a moment while another thread does the same.
     pub fn prepare_thread(&self) {
         slow::prepare_thread(self.inner);
     }
@@ -267,7 +276,8 @@ impl ProducerBuilder {
     }
 
     /// Most series, 1 to 524288; 10000 by default. Beyond it a family's lookups are answered
-    /// with its overflow series.
+    /// with its overflow series; a metric without variable labels is refused
+    /// ([`RegisterError::NoSpace`]) and its records count as rejected.
     #[must_use]
     pub const fn series_max(mut self, series: u32) -> Self {
         self.settings.series_max = series;
@@ -330,10 +340,11 @@ impl ProducerBuilder {
     /// # Errors
     /// Why there is none. The producer made meanwhile stays, unused, until the process ends.
     pub fn try_build(self) -> Result<Producer, OpenError> {
-        let producer = self.build();
-        if let Some(problem) = producer.inner.config_problem.clone() {
-            return Err(OpenError::Config(problem));
+        let (_, problems) = self.settings.check();
+        if !problems.is_empty() {
+            return Err(OpenError::Config(problems));
         }
+        let producer = self.build();
         if producer.inner.segment().is_some() {
             return Ok(producer);
         }
@@ -342,15 +353,27 @@ impl ProducerBuilder {
     }
 
     /// Makes the process-wide producer, unless there is one already; returns the one there is.
+    ///
+    /// May wait for another thread that is making it.
     pub fn install_global(self) -> Producer {
-        if GLOBAL.get().is_none() {
-            let made = self.build();
-            GLOBAL.set_if(None, made.inner);
+        // The lock holds the incarnation of who has it: a child forked meanwhile takes it over.
+        let own = os::incarnation();
+        loop {
+            if let Some(inner) = GLOBAL.get() {
+                return Producer { inner };
+            }
+            let holder = GLOBAL_LOCK.load_relaxed();
+            let is_free = holder == 0 || holder != own;
+            // PAIRS WITH: `global`, the store below.
+            if is_free && GLOBAL_LOCK.compare_exchange_acquire(holder, own).is_ok() {
+                break;
+            }
+            std::thread::sleep(core::time::Duration::from_micros(20));
         }
-        match GLOBAL.get() {
-            Some(inner) => Producer { inner },
-            // Set above, by this thread or another.
-            None => Producer::private(),
-        }
+        let inner = GLOBAL.get().unwrap_or_else(|| self.build().inner);
+        GLOBAL.set(inner);
+        // PAIRS WITH: `global`, the compare-exchange above.
+        GLOBAL_LOCK.store_release(0);
+        Producer { inner }
     }
 }

@@ -6,11 +6,13 @@
 use ringmeter_layout::cell;
 use ringmeter_layout::definition::{DefinitionError, FamilyDefinition};
 use ringmeter_layout::naming::{self, Kind};
+use ringmeter_layout::record::{Operation, pack};
 use ringmeter_layout::segment::{ChunkKind, chunk_aligned_bytes};
 use ringmeter_layout::word::Word;
 
-use crate::cells::{Refusal, refuse};
+use crate::cells::{Rejection, reject};
 use crate::error::{Aspect, OpenError, RegisterError};
+use crate::labels;
 use crate::leaked::Leaked;
 use crate::registry::{CellChunk, Entry, Family, Inner, Maps, Registration, Series, encode_series};
 use crate::segment::first_fit;
@@ -30,12 +32,16 @@ impl Inner {
     ) -> Result<&'static Family, RegisterError> {
         definition.validate().map_err(|error| match error {
             DefinitionError::Name(error) => RegisterError::Name(error),
-            other => no_space(&definition.name, &other),
+            error => RegisterError::Definition { name: definition.name.clone(), error },
         })?;
         let registration = self.registration(&definition.name)?;
         let mut maps = registration.maps();
         if let Some(known) = maps.families.get(definition.name.as_str()).copied() {
             conflict(&known.definition, &definition)?;
+            if has_variable_labels && known.overflow.get().is_none() {
+                // It was registered by a metric with constant labels of these names.
+                self.add_series(&registration, &mut maps, known, Box::new([]), true)?;
+            }
             return Ok(known);
         }
         let definition = FamilyDefinition { id: maps.family_count, ..definition };
@@ -93,7 +99,7 @@ impl Inner {
         values: &[&str],
     ) -> Option<&'static Series> {
         self.series(family, values).ok().or_else(|| {
-            refuse(self, Refusal::Overflowed);
+            reject(self, Rejection::Overflowed);
             family.overflow.get()
         })
     }
@@ -149,9 +155,12 @@ impl Inner {
         let series: &'static Series = Box::leak(Box::new(Series {
             id,
             family,
+            label_words: label_values.iter().map(|value| labels::word(value)).collect(),
             label_values,
             cell_offset_bytes,
             encoded,
+            record_word: pack(id, most_frequent_operation(family.definition.kind)),
+            handle_slot: Word::new(0),
             log_index: self.registry.log.len() as u64,
             state: Word::new(0),
         }));
@@ -241,6 +250,14 @@ fn no_space(name: &str, reason: &dyn core::fmt::Display) -> RegisterError {
     RegisterError::NoSpace { name: name.to_owned(), reason: reason.to_string() }
 }
 
+/// What most records of a kind do.
+const fn most_frequent_operation(kind: Kind) -> Operation {
+    match kind {
+        Kind::Counter => Operation::AddU64,
+        Kind::Gauge | Kind::Histogram | Kind::Summary => Operation::ObserveF64,
+    }
+}
+
 /// Compares two definitions of one name.
 fn conflict(known: &FamilyDefinition, new: &FamilyDefinition) -> Result<(), RegisterError> {
     let aspects = |family: &FamilyDefinition| {
@@ -248,7 +265,11 @@ fn conflict(known: &FamilyDefinition, new: &FamilyDefinition) -> Result<(), Regi
             Aspect::Kind(family.kind),
             Aspect::LabelNames(family.label_names.clone()),
             Aspect::Buckets(family.bounds.clone()),
-            Aspect::Window(family.objectives.clone(), family.max_age_ms, family.age_buckets),
+            Aspect::Window {
+                objectives: family.objectives.clone(),
+                max_age_ms: family.max_age_ms,
+                age_buckets: family.age_buckets,
+            },
             Aspect::GaugeRule(family.gauge_rule),
             Aspect::Unit(family.unit.clone()),
             Aspect::Help(family.help.clone()),

@@ -35,8 +35,15 @@ pub(crate) struct Series {
     pub(crate) id: u32,
     pub(crate) family: &'static Family,
     pub(crate) label_values: Box<[Box<str>]>,
+    /// The same as words; see [`labels`](crate::labels).
+    pub(crate) label_words: Box<[u64]>,
     pub(crate) cell_offset_bytes: u64,
     pub(crate) encoded: Box<[u8]>,
+    /// First word of the series' most frequent records, for handles.
+    pub(crate) record_word: u64,
+    /// The slot that handles were given last, for those that lookups make: its offset plus one,
+    /// or zero while they may not take the fast path.
+    pub(crate) handle_slot: Word,
     /// Where the series' definition stands in the log.
     pub(crate) log_index: u64,
     /// As in the cell: odd while retired. Kept here for the segments of children.
@@ -67,17 +74,15 @@ impl Series {
         memory.words(self.cell_offset_bytes, usize::try_from(size / 8).ok()?)
     }
 
-    /// First word of this series' most frequent records, for handles.
-    pub(crate) fn record_word(&self) -> u64 {
-        self.record_word_for(match self.kind() {
-            Kind::Counter => Operation::AddU64,
-            Kind::Gauge | Kind::Histogram | Kind::Summary => Operation::ObserveF64,
-        })
-    }
-
     /// First word of this series' records of an operation.
     pub(crate) fn record_word_for(&self, operation: Operation) -> u64 {
         pack(self.id, operation)
+    }
+}
+
+impl core::fmt::Debug for Series {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}{:?}", self.family.definition.name, self.label_values)
     }
 }
 
@@ -145,7 +150,7 @@ pub(crate) struct Registry {
 /// A producer: lives until the process ends, and in its forked children.
 pub(crate) struct Inner {
     pub(crate) config: Config,
-    pub(crate) config_problem: Option<ConfigError>,
+    pub(crate) config_problems: Vec<ConfigError>,
     /// Which slot of a thread's block is this producer's.
     pub(crate) slot: u32,
     /// Cells that count while there is no segment, at the same offsets as in one. Zeroed in a

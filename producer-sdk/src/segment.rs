@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, RwLock, TryLockError};
 
 use nix::fcntl::{FallocateFlags, fallocate};
-use ringmeter_layout::ack;
+use ringmeter_layout::ack::{self, AckHeader};
 use ringmeter_layout::definition::{ENTRY_SIZE_MAX_BYTES, end_of_chunk};
 use ringmeter_layout::file::{Identity, open_foreign};
 use ringmeter_layout::lane::{self, Capacity};
@@ -37,8 +37,8 @@ pub(crate) struct Segment {
     parts: OnceLock<Parts>,
     growth: Mutex<Growth>,
     ack: RwLock<Option<AckFile>>,
-    /// How often the ack was read since its file was opened.
-    ack_reads: Word,
+    /// How often a read of the ack brought nothing new.
+    ack_fruitless_reads: Word,
     /// Per lane, how many records its owners had made when the ack was read last.
     ack_marks: [Word; LANES_MAX as usize],
 }
@@ -46,6 +46,7 @@ pub(crate) struct Segment {
 /// What is fixed from birth on.
 struct Parts {
     incarnation: u64,
+    id: [u8; 16],
     memory: Mapping,
     file: File,
     identity: Identity,
@@ -81,7 +82,10 @@ struct AckFile {
     identity: Identity,
 }
 
-/// After so many reads the ack file is opened anew: an agent may have made another.
+#[expect(clippy::cast_possible_truncation, reason = "2176")]
+const ACK_SIZE_MAX_BYTES: usize = ack::SIZE_MAX_BYTES as usize;
+/// After so many reads that brought nothing new the ack file is opened anew: an agent may have
+/// made another.
 const ACK_REOPEN_READS: u64 = 16;
 
 /// A path in a fixed array, so that a forked child can use it without allocating.
@@ -110,6 +114,23 @@ impl PathText {
         use std::os::unix::ffi::OsStrExt;
         Path::new(std::ffi::OsStr::from_bytes(&self.bytes[..self.length]))
     }
+}
+
+/// Whether a claim may wait for another thread.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// While recording.
+    None,
+    /// When a thread is prepared.
+    Wait,
+}
+
+/// Why a thread got no lane.
+pub(crate) enum NoLane {
+    /// Another thread is claiming, or the segment is growing.
+    Contended,
+    /// All are taken, and there is no room for another.
+    Left,
 }
 
 /// How lane capacity, position and address belong together.
@@ -146,7 +167,7 @@ impl Segment {
                 definitions_end: 0,
             }),
             ack: RwLock::new(None),
-            ack_reads: Word::new(0),
+            ack_fruitless_reads: Word::new(0),
             ack_marks: [const { Word::new(0) }; LANES_MAX as usize],
         }
     }
@@ -237,14 +258,19 @@ impl Segment {
         })
     }
 
-    /// Claims a lane for this thread without waiting: a free one, else a new one, else none.
+    /// Claims a lane for this thread: a free one, else a new one.
     ///
-    /// A new one takes its place anywhere but in `taken`, ranges that cells will get.
+    /// A new one takes its place anywhere but in `taken`, ranges that cells will get. Does not
+    /// wait for another thread that is claiming or growing, unless told to.
     pub(crate) fn claim_lane(
         &self,
         taken: impl Iterator<Item = (u64, u64)> + Clone,
-    ) -> Option<u32> {
-        let mut growth = self.try_growth()?;
+        patience: Patience,
+    ) -> Result<u32, NoLane> {
+        let mut growth = match patience {
+            Patience::None => self.try_growth().ok_or(NoLane::Contended)?,
+            Patience::Wait => self.lock_growth(),
+        };
         let lane_count = growth.lane_count;
         let claimed = (0..lane_count).find(|lane| {
             self.control(*lane, offset_of!(RawControl, state)).is_some_and(|state| {
@@ -254,12 +280,12 @@ impl Segment {
         });
         let index = match claimed {
             Some(lane) => lane,
-            None => self.add_lane(&mut growth, taken)?,
+            None => self.add_lane(&mut growth, taken).ok_or(NoLane::Left)?,
         };
         if let Some(claims) = self.control(index, offset_of!(RawControl, claims)) {
             claims.store_relaxed(claims.load_relaxed().wrapping_add(1));
         }
-        Some(index)
+        Ok(index)
     }
 
     /// Hands a lane back; the next owner goes on from its tail.
@@ -425,24 +451,37 @@ impl Segment {
     }
 
     /// Reads how far the agent has committed `lane`; `last` where that cannot be told.
+    ///
+    /// One system call while the agent makes progress: the file's head, read along with the
+    /// position, tells that the descriptor still stands for this segment's ack file. Only reads
+    /// that bring nothing new lead, now and then, to opening it anew.
     pub(crate) fn read_ack(&self, lane: u32, last: u64, tail: u64) -> u64 {
-        let reads = self.ack_reads.add_relaxed(1);
-        // Eagerly at first: an agent that starts after the app makes the file then.
-        if reads < 2 || reads.is_power_of_two() || reads % ACK_REOPEN_READS == 0 {
-            self.reopen_ack();
+        let read = self.try_read_ack(lane).map_or(last, |read| lane::accept_ack(last, tail, read));
+        if read != last {
+            return read;
         }
-        let Ok(ack) = self.ack.try_read() else { return last };
-        let Some(AckFile { file, identity }) = ack.as_ref() else { return last };
-        let mut bytes = [0; 8];
-        let offset = ack::position_offset_bytes(lane);
-        let got = if identity.is(file) { file.read_at(&mut bytes, offset) } else { Ok(0) };
-        if !matches!(got, Ok(8)) {
+        let fruitless = self.ack_fruitless_reads.add_relaxed(1);
+        // Eagerly at first: an agent that starts after the app makes the file then.
+        let is_early = fruitless < 2 || fruitless.is_power_of_two();
+        if !is_early && fruitless % ACK_REOPEN_READS != 0 {
             return last;
         }
+        self.reopen_ack();
+        self.try_read_ack(lane).map_or(last, |read| lane::accept_ack(last, tail, read))
+    }
+
+    fn try_read_ack(&self, lane: u32) -> Option<u64> {
+        let ack = self.ack.try_read().ok()?;
+        let mut bytes = [0; ACK_SIZE_MAX_BYTES];
+        let at = usize::try_from(ack::position_offset_bytes(lane)).ok()?;
+        let read = bytes.get_mut(..at + 8)?;
+        ack.as_ref()?.file.read_exact_at(read, 0).ok()?;
+        AckHeader::parse(read, &self.parts.get()?.id)?;
+        let position = read.get(at..)?.try_into().ok()?;
         // What the agent read of the lane before it wrote the ack must not be overtaken by what
         // is written next. PAIRS WITH: `lane-ack`, by way of the file.
         fence_acquire();
-        lane::accept_ack(last, tail, u64::from_le_bytes(bytes))
+        Some(u64::from_le_bytes(position))
     }
 
     #[cold]

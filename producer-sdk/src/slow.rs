@@ -9,7 +9,7 @@ use ringmeter_layout::word::fence_all;
 
 use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, move_series};
 use crate::registry::{Inner, Series};
-use crate::segment::Segment;
+use crate::segment::{NoLane, Patience, Segment};
 use crate::thread::{
     self, ACK, BASE, BIAS, Block, CURSOR, END, LANE, NULL_SLOT, PRODUCER_SLOTS, SEGMENT, Slot, TAIL,
 };
@@ -46,7 +46,7 @@ pub(crate) fn prepare_thread(inner: &'static Inner) {
     }
     if slot[LANE].load_relaxed() == 0 {
         slot[ACK].store_relaxed(0);
-        claim(inner, segment, slot);
+        claim(inner, segment, slot, Patience::Wait);
     }
 }
 
@@ -73,7 +73,7 @@ fn record_in_lane(
     let lane = match slot[LANE].load_relaxed().checked_sub(1) {
         #[expect(clippy::cast_possible_truncation, reason = "a lane index plus one was stored")]
         Some(lane) => lane as u32,
-        None => match claim(series.producer(), segment, slot) {
+        None => match claim(series.producer(), segment, slot, Patience::None) {
             Some(lane) => lane,
             None => {
                 spill_without_lane(segment, series, operand);
@@ -96,16 +96,26 @@ fn enter(segment: &Segment, slot: &Slot, address: u64) {
     slot[BASE].store_relaxed(segment.memory().map_or(0, |memory| memory.address(0)));
 }
 
+/// Records between two tries to claim a lane, after another thread was in the way.
+const CONTENDED_INTERVAL_RECORDS: u64 = 4;
+
 /// Claims a lane, or counts down to the next try.
-fn claim(inner: &Inner, segment: &Segment, slot: &Slot) -> Option<u32> {
+fn claim(inner: &Inner, segment: &Segment, slot: &Slot, patience: Patience) -> Option<u32> {
     let wait = slot[ACK].load_relaxed();
     if wait > 0 {
         slot[ACK].store_relaxed(wait - 1);
         return None;
     }
-    let Some(lane) = segment.claim_lane(inner.registry.cell_ranges()) else {
-        slot[ACK].store_relaxed(ACK_READ_INTERVAL_RECORDS.into());
-        return None;
+    let lane = match segment.claim_lane(inner.registry.cell_ranges(), patience) {
+        Ok(lane) => lane,
+        Err(NoLane::Contended) => {
+            slot[ACK].store_relaxed(CONTENDED_INTERVAL_RECORDS);
+            return None;
+        }
+        Err(NoLane::Left) => {
+            slot[ACK].store_relaxed(ACK_READ_INTERVAL_RECORDS.into());
+            return None;
+        }
     };
     let tail = segment.tail(lane)?;
     let position = lane::published(tail);

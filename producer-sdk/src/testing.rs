@@ -26,8 +26,8 @@ use ringmeter_layout::naming::Kind;
 use ringmeter_layout::segment::SPILL_SCHEMA_MAX;
 use ringmeter_layout::word::Word;
 
+use crate::metric::Metric;
 use crate::producer::Producer;
-use crate::registered::Metric;
 use crate::registry::Series;
 
 /// Private cells of a test's producer; touched pages only take memory.
@@ -39,7 +39,9 @@ pub fn producer() -> Producer {
     builder().build()
 }
 
-fn builder() -> crate::ProducerBuilder {
+/// Settings of a producer for one test, to set limits of one's own.
+#[must_use]
+pub fn builder() -> crate::ProducerBuilder {
     Producer::builder()
         .private_only()
         .service("test")
@@ -125,22 +127,14 @@ pub fn quantile(metric: &dyn Metric, quantile: f64) -> f64 {
         .chain(base2)
         .chain([(largest, at(cell::DISTRIBUTION_OVERFLOW))]);
         let count: u64 = classic(series, words).iter().map(Word::load_relaxed).sum();
-        value_of_rank(counted, rank(quantile, count))
+        value_of_rank(counted, bucket::nearest_rank(quantile, count))
     })
 }
 
-/// The nearest rank of a quantile.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts in tests are far below 2^52, and the product is not negative"
-)]
-fn rank(quantile: f64, count: u64) -> u64 {
-    ((quantile * count as f64).ceil() as u64).max(1)
-}
-
 fn value_of_rank(counted: impl Iterator<Item = (f64, u64)>, rank: u64) -> f64 {
+    if rank == 0 {
+        return f64::NAN;
+    }
     let mut seen = 0;
     for (value, count) in counted {
         seen += count;

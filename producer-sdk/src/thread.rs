@@ -45,8 +45,9 @@ pub(crate) const SEGMENT: usize = 5;
 pub(crate) const LANE: usize = 6;
 pub(crate) const ACK: usize = 7;
 
-/// Entries of the lookup cache; each has a tag and a series number.
+/// Entries of the lookup cache; each has an owner and the address of a series.
 pub(crate) const LOOKUPS: usize = 512;
+const _: () = assert!(LOOKUPS.is_power_of_two());
 const LOOKUP_WORDS: usize = 2;
 pub(crate) const BLOCK_WORDS: usize = SLOTS * SLOT_WORDS + LOOKUPS * LOOKUP_WORDS;
 const BLOCK_SIZE_BYTES: u64 = BLOCK_WORDS as u64 * 8;
@@ -78,7 +79,7 @@ thread_local! {
 /// This thread's block, or the empty one.
 #[inline(always)]
 pub(crate) fn block() -> &'static Block {
-    BLOCK.with(ThreadRef::get)
+    ThreadRef::of(&BLOCK)
 }
 
 /// The slot of a producer in a block.
@@ -87,11 +88,11 @@ pub(crate) fn slot(block: &'static Block, slot: u32) -> Option<&'static Slot> {
     block.get(at..at + SLOT_WORDS)?.try_into().ok()
 }
 
-/// The two words of a lookup.
-#[inline]
+/// The two words of a lookup: its owner, and what was found.
+#[inline(always)]
 pub(crate) fn lookup(block: &'static Block, hash: u64) -> (&'static Word, &'static Word) {
-    #[expect(clippy::cast_possible_truncation, reason = "taken modulo the number of entries")]
-    let at = SLOTS * SLOT_WORDS + (hash as usize % LOOKUPS) * LOOKUP_WORDS;
+    #[expect(clippy::cast_possible_truncation, reason = "the highest bits: an entry's number")]
+    let at = SLOTS * SLOT_WORDS + (hash >> (64 - LOOKUPS.ilog2())) as usize * LOOKUP_WORDS;
     (&block[at], &block[at + 1])
 }
 

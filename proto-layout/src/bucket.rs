@@ -306,6 +306,33 @@ pub fn classic_index(bounds: &[f64], value: f64) -> usize {
 }
 
 // Integer arithmetic over every boundary: no `unsafe` below it, and hours under Miri.
+/// The rank of a quantile among `count` observations, from 1; 0 when there are none.
+///
+/// The nearest rank, `max(1, ceil(quantile × count))`. A product that is above a whole number only
+/// by the rounding of the multiplication counts as that number: 0.07 of 100 is 7.
+///
+/// ```
+/// use ringmeter_layout::bucket::nearest_rank;
+///
+/// assert_eq!(nearest_rank(0.5, 9), 5);
+/// assert_eq!(nearest_rank(0.07, 100), 7);
+/// assert_eq!(nearest_rank(0.0, 9), 1);
+/// assert_eq!(nearest_rank(0.5, 0), 0);
+/// ```
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "clamped to the count")]
+#[expect(clippy::cast_sign_loss, reason = "a quantile is not negative")]
+#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 observations a rank may be off by one")]
+pub fn nearest_rank(quantile: f64, count: u64) -> u64 {
+    if count == 0 {
+        return 0;
+    }
+    let exact = quantile * count as f64;
+    let is_rounding = exact - exact.floor() <= exact * (4.0 * f64::EPSILON);
+    let rank = if is_rounding { exact.floor() } else { exact.ceil() };
+    (rank as u64).clamp(1, count)
+}
+
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests;

@@ -254,7 +254,8 @@ pub fn open_existing_subdirectory(
 
 /// Whether a path lies in memory: on tmpfs or ramfs.
 ///
-/// On any other file system the SDK's stores cause disk writes, so both sides warn.
+/// On any other file system the SDK's stores cause disk writes, so the SDK refuses it unless told
+/// otherwise, and the agent warns.
 ///
 /// # Errors
 ///

@@ -23,9 +23,10 @@
 //! | `tail`, release, by the writer | `tail`, acquire, by the reader | the records before it |
 //! | `ack`, release, by the reader | `ack`, acquire, by the writer | "these slots are read" |
 //!
-//! Nothing here knows files, mappings or time. The same functions run in the SDK's hot path, in
-//! the agent, and in the loom models of `tests/loom_lane.rs`, which also run every ordering above
-//! weakened (a mutant) and fail unless the model notices.
+//! Nothing here knows files, mappings or time. `write`, `published`, `readable` and `accept_ack`
+//! also run in the SDK or the agent; acks travel through a file, and the models of
+//! `tests/loom_lane.rs` stand for that with `acknowledge` and `acknowledged`. The models also run
+//! every ordering above weakened (a mutant) and fail unless that is noticed.
 
 use crate::record::RECORD_SIZE_BYTES;
 use crate::word::Word;
@@ -118,6 +119,18 @@ pub fn write(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value:
     slot_word.store_relaxed(word);
     // PAIRS WITH: `lane-tail`, the load in `published`.
     tail.store_release(next);
+}
+
+/// As [`write`] at the writer's own tail, for a writer that keeps no position: the tail has one
+/// writer, so what it reads back is what it published last.
+///
+/// One instruction on x86-64 where carrying the position along takes four; the order is the same.
+#[inline(always)]
+pub fn append(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value: u64) {
+    slot_value.store_relaxed(value);
+    slot_word.store_relaxed(word);
+    // PAIRS WITH: `lane-tail`, the load in `published`.
+    tail.store_release(tail.load_relaxed().wrapping_add(1));
 }
 
 /// Reads the tail; every record before it can be read afterwards.

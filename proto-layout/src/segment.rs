@@ -67,7 +67,7 @@
 //! offset size field          written by                             read by
 //!      0    8 tail           owning thread, release, every record   agent, first of all
 //!      8    8 spill_count    owning thread, release, after cells    agent
-//!     16    8 ring_offset    app, before lane_count                 agent, once
+//!     16    8 ring_offset_bytes app, before lane_count              agent, once
 //!     24    8 claims         owning thread, relaxed                 agent
 //!     32    8 state          app's threads, compare-exchange        agent (0 free, 1 claimed)
 //!     40   24 reserved       zero
@@ -77,7 +77,8 @@
 //!
 //! What is published later leans on what was published before: a record on its definition, a
 //! definition and a lane on their chunk. So a segment that is being written is read backwards,
-//! each step in a read of its own that begins when the one before it has ended:
+//! each step in a read of its own that begins when the one before it has ended, with
+//! [`fence_acquire`](crate::word::fence_acquire) between them (a system call is no fence):
 //!
 //! 1. tails and spill counts of the lanes known so far, from the control lines;
 //! 2. `definition_count` and `lane_count`;

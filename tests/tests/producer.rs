@@ -141,3 +141,46 @@ fn the_umask_does_not_lock_the_agent_out() {
     let mode = std::fs::metadata(&segment).expect("its mode").permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
 }
+
+#[test]
+fn descriptors_closed_behind_our_back_are_not_used_as_ours() {
+    let directory = Directory::new();
+    let agent = Agent::start(directory.path());
+    let mut worker = Worker::start(directory.path(), "closefrom --threads 8");
+    worker.line();
+    assert_eq!(worker.line(), "database 0", "the app's own file is untouched");
+    worker.wait_until_done();
+    let counted = || agent.scrape().value(COUNT);
+    wait_until("everything is counted", Duration::from_secs(5), || counted() == 80_001.0);
+    // The mapping holds the lock: a process that has closed everything is not dead.
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(directory.segments().len(), 1);
+    worker.send("count 10");
+    worker.wait_until_done();
+    assert_eq!(counted(), 80_011.0);
+}
+
+#[test]
+fn signal_handlers_may_count() {
+    let directory = Directory::new();
+    let agent = Agent::start(directory.path());
+    let mut worker = Worker::start(directory.path(), "signal --times 30000000");
+    worker.line();
+    let line = worker.line();
+    let handled: f64 =
+        line.strip_prefix("handled ").and_then(|n| n.parse().ok()).expect("a number");
+    worker.wait_until_done();
+    assert!(handled > 0.0, "the handler never ran, so this shows nothing");
+    assert_eq!(agent.scrape().value(COUNT), 30_000_000.0 + handled);
+}
+
+#[test]
+fn what_is_recorded_at_exit_arrives() {
+    let directory = Directory::new();
+    let agent = Agent::start(directory.path());
+    let mut worker = Worker::start(directory.path(), "atexit");
+    worker.wait_until_done();
+    assert!(worker.finish().success());
+    wait_until("the process is gone", Duration::from_secs(5), || directory.segments().is_empty());
+    assert_eq!(agent.scrape().value(COUNT), 101.0);
+}

@@ -18,6 +18,8 @@ use crate::config::DemoConfig;
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// For the service to time its records; without that there is just one figure less to show.
 const TIMING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between the last sign of a process and the time when its end can be seen, at most.
+const END_DELAY_MAX: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// As many of a failed child's last lines are shown.
@@ -66,8 +68,12 @@ impl Children {
         let answer = match self.scraper.get(TELEMETRY_PATH).await {
             Ok(answer) => answer,
             Err(error) => {
-                // If it has ended, that says more.
-                self.check()?;
+                // If it is about to end, that says more; its sockets close a moment before.
+                let deadline = Instant::now() + END_DELAY_MAX;
+                while Instant::now() < deadline {
+                    self.check()?;
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
                 return Err(DemoError::Scrape { url: self.scrape_url(), error });
             }
         };

@@ -1,6 +1,6 @@
 //! Counts in base-2 buckets: dense windows that grow to what was observed.
 
-use ringmeter_layout::bucket::{self, SpillSlot};
+use ringmeter_layout::bucket::{self, SpillSlot, nearest_rank};
 
 use crate::budget::Budget;
 
@@ -290,7 +290,7 @@ impl Buckets {
         let mut groups = self.groups();
         let (mut seen, mut value) = (0u64, f64::NAN);
         for objective in objectives {
-            let rank = rank(*objective, total);
+            let rank = nearest_rank(*objective, total);
             while seen < rank {
                 let Some((next, count)) = groups.next() else { break };
                 seen = seen.saturating_add(count);
@@ -299,17 +299,4 @@ impl Buckets {
             estimates.push(value);
         }
     }
-}
-
-/// The rank of a quantile among `count` observations, from 1; 0 when there are none.
-#[expect(clippy::cast_possible_truncation, reason = "clamped to the count")]
-#[expect(clippy::cast_sign_loss, reason = "a quantile is not negative")]
-pub(super) fn rank(quantile: f64, count: u64) -> u64 {
-    if count == 0 {
-        return 0;
-    }
-    let exact = quantile * count as f64;
-    let is_rounding = exact - exact.floor() <= exact * (4.0 * f64::EPSILON);
-    let rank = if is_rounding { exact.floor() } else { exact.ceil() };
-    (rank as u64).clamp(1, count)
 }

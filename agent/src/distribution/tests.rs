@@ -1,7 +1,6 @@
 use proptest::prelude::*;
-use ringmeter_layout::bucket::{SpillSlot, relative_error, spill_slot};
+use ringmeter_layout::bucket::{SpillSlot, nearest_rank, relative_error, spill_slot};
 
-use super::buckets::rank;
 use super::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -36,7 +35,7 @@ fn ranks_are_the_nearest_ones() {
         (0.999, 1_000_000, 999_000),
     ];
     for (q, n, expected) in cases {
-        assert_eq!(rank(q, n), expected, "{q} of {n}");
+        assert_eq!(nearest_rank(q, n), expected, "{q} of {n}");
     }
 }
 
@@ -131,7 +130,7 @@ proptest! {
             d.observe(*value, at as u64 * SECOND_NS / 10, &mut budget);
         }
         values.sort_by(f64::total_cmp);
-        let exact = values[usize::try_from(rank(q, values.len() as u64)).unwrap() - 1];
+        let exact = values[usize::try_from(nearest_rank(q, values.len() as u64)).unwrap() - 1];
         let estimate = quantile(&mut d, q, 40 * SECOND_NS);
         prop_assert!((estimate - exact).abs() / exact <= relative_error(SCHEMA) * 1.000_001);
     }

@@ -71,10 +71,10 @@ fn family(id: u32, kind: Kind) -> FamilyDefinition {
         help: "Help.".into(),
         unit: String::new(),
         label_names: vec!["l".into()],
-        bounds: vec![1.0],
+        bounds: if kind == Kind::Histogram { vec![1.0] } else { Vec::new() },
         objectives: if kind == Kind::Summary { vec![0.5] } else { Vec::new() },
-        max_age_ms: 0,
-        age_buckets: 2,
+        max_age_ms: if kind == Kind::Summary { 1000 } else { 0 },
+        age_buckets: if kind == Kind::Summary { 2 } else { 0 },
     }
 }
 

@@ -122,6 +122,7 @@ impl Pipeline {
             overflowed_series: self.aggregate.overflowed_series(),
             memory_refusals: self.aggregate.memory().refusals(),
             passes: self.timing.passes,
+            scrapes_incomplete: self.timing.scrapes_incomplete,
             set_aside: self.set_aside,
         }
     }

@@ -140,6 +140,7 @@ impl Pipeline {
         new.counts = own.counts.clone();
         new.ack_failures = own.ack_failures;
         new.timing.passes = own.passes;
+        new.timing.scrapes_incomplete = own.scrapes_incomplete;
         new.set_aside = own.set_aside;
         new.committing = own.clone();
         new.committed = own;

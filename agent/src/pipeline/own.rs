@@ -16,11 +16,12 @@ pub(super) struct Own {
     pub(super) overflowed_series: u64,
     pub(super) memory_refusals: u64,
     pub(super) passes: u64,
+    pub(super) scrapes_incomplete: u64,
     /// By reason.
     pub(super) set_aside: [u64; ledger::Reason::ALL.len()],
 }
 
-const SCALARS: usize = 11;
+const SCALARS: usize = 12;
 const REJECTED_AT: usize = SCALARS;
 const SET_ASIDE_AT: usize = REJECTED_AT + RejectReason::ALL.len();
 const _: () = assert!(SET_ASIDE_AT + ledger::Reason::ALL.len() <= SLICE_WORDS);
@@ -40,6 +41,7 @@ impl Own {
             &mut self.overflowed_series,
             &mut self.memory_refusals,
             &mut self.passes,
+            &mut self.scrapes_incomplete,
         ]
     }
 

@@ -43,8 +43,9 @@ impl Pipeline {
     }
 
     /// Notes how long the last scrape took, for the next one to tell.
-    pub fn note_scrape(&mut self, duration_ns: u64) {
+    pub fn note_scrape(&mut self, duration_ns: u64, is_complete: bool) {
         self.timing.scrape_ns = duration_ns;
+        self.timing.scrapes_incomplete += u64::from(!is_complete);
         if std::mem::take(&mut self.is_late) {
             self.commit(Scope::All);
         }
@@ -90,6 +91,7 @@ impl Pipeline {
             overflowed_series: shown.overflowed_series,
             ack_failures: shown.ack_failures,
             passes: shown.passes,
+            scrapes_incomplete: shown.scrapes_incomplete,
             strangers: self.strangers,
             timing: self.timing,
         };

@@ -136,8 +136,8 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         if is_scrape {
             // The clients may have gone meanwhile; the snapshot is cheap to drop.
             let snapshot = pipeline.snapshot(clock());
-            pipeline.note_scrape(clock().saturating_sub(asked_ns));
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
+            pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
         }
         if !is_ready {
             passes_to_ready += 1;

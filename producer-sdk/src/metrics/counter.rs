@@ -2,8 +2,8 @@
 
 use ringmeter_layout::record::Operation;
 
-use super::{metric, static_options};
-use crate::cells::Refusal;
+use super::{events, metric, static_options};
+use crate::cells::Rejection;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
 
@@ -21,17 +21,19 @@ use crate::options::Spec;
 #[derive(Debug, Clone)]
 pub struct Counter {
     pub(super) binding: Binding,
-    pub(super) spec: Spec,
+    /// As declared; a handle that was bound when it was made has none.
+    pub(super) spec: Option<Spec>,
 }
 
 metric!(Counter, Counter);
+events!(Counter);
 static_options!(Counter);
 
 impl Counter {
     /// A counter for a static; registered at its first use.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { binding: Binding::unbound(), spec: Spec::new(name, help) }
+        Self { binding: Binding::unbound(), spec: Some(Spec::new(name, help)) }
     }
 
     /// Adds one.
@@ -43,7 +45,7 @@ impl Counter {
     /// Adds a whole number.
     #[inline(always)]
     pub fn inc_by(&self, amount: u64) {
-        self.binding.record(Operation::AddU64, amount, || self.bind());
+        self.record(Operation::AddU64, amount);
     }
 
     /// Adds a finite number that is not negative; another one is refused, and counted as
@@ -51,14 +53,16 @@ impl Counter {
     #[inline(always)]
     pub fn inc_by_f64(&self, amount: f64) {
         if (0.0..f64::INFINITY).contains(&amount) {
-            self.binding.record(Operation::AddF64, amount.to_bits(), || self.bind());
+            self.record(Operation::AddF64, amount.to_bits());
         } else {
-            super::refuse(&self.binding, Refusal::Negative);
+            super::reject(&self.binding, Rejection::Negative);
         }
     }
 
     #[inline(always)]
     pub(crate) fn inc_in(&self, slot: ThreadSlot, amount: u64) {
-        self.binding.record_in(slot, Operation::AddU64, amount, || self.bind());
+        if !self.binding.record_in(slot, Operation::AddU64, amount) {
+            self.record_slowly(Operation::AddU64, amount);
+        }
     }
 }

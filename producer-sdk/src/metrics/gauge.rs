@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ringmeter_layout::naming::GaugeRule;
 
 use super::{metric, static_options};
+use crate::cells::GaugeChange;
 use crate::hot::Binding;
 use crate::options::Spec;
 use crate::os;
@@ -29,7 +30,8 @@ use crate::os;
 #[derive(Debug, Clone)]
 pub struct Gauge {
     pub(super) binding: Binding,
-    pub(super) spec: Spec,
+    /// As declared; a handle that was bound when it was made has none.
+    pub(super) spec: Option<Spec>,
 }
 
 metric!(Gauge, Gauge);
@@ -39,20 +41,25 @@ impl Gauge {
     /// A gauge for a static; registered at its first use.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { binding: Binding::unbound(), spec: Spec::new(name, help) }
+        Self { binding: Binding::unbound(), spec: Some(Spec::new(name, help)) }
     }
 
     /// How the gauges of several processes of one service become one.
     #[must_use]
-    pub const fn with_rule(mut self, rule: GaugeRule) -> Self {
-        self.spec.gauge_rule = rule;
+    pub const fn with_gauge_rule(mut self, rule: GaugeRule) -> Self {
+        if let Some(spec) = &mut self.spec {
+            spec.gauge_rule = rule;
+        }
         self
     }
 
     /// Sets the value.
     #[inline(always)]
     pub fn set(&self, value: f64) {
-        self.binding.set_gauge(value, || self.bind());
+        match self.binding.gauge() {
+            Some(gauge) => gauge.set(value),
+            None => self.change_slowly(GaugeChange::Set(value)),
+        }
     }
 
     /// Adds one.
@@ -70,7 +77,19 @@ impl Gauge {
     /// Adds to the value.
     #[inline(always)]
     pub fn add(&self, value: f64) {
-        self.binding.add_gauge(value, || self.bind());
+        match self.binding.gauge() {
+            Some(gauge) => gauge.add(value),
+            None => self.change_slowly(GaugeChange::Add(value)),
+        }
+    }
+
+    /// Takes the metric alone, so that the fast path prepares nothing for this call.
+    #[cold]
+    #[inline(never)]
+    fn change_slowly(&self, change: GaugeChange) {
+        if let Some(series) = self.binding.series().or_else(|| self.bind()) {
+            self.binding.change_gauge_slowly(series, change);
+        }
     }
 
     /// Subtracts from the value.
@@ -86,21 +105,23 @@ impl Gauge {
     }
 
     /// Adds one now and subtracts it when the guard is dropped.
-    pub fn track_in_progress(&self) -> InProgress<'_> {
+    pub fn track_in_progress(&self) -> InProgress {
+        // The copy of a static that is not registered would register at every use.
+        let _ = self.register();
         self.inc();
-        InProgress { gauge: self, incarnation: os::incarnation() }
+        InProgress { gauge: self.clone(), incarnation: os::incarnation() }
     }
 }
 
 /// Something in progress, counted by a gauge until it is dropped.
 #[derive(Debug)]
 #[must_use = "a guard that is dropped at once tracks nothing"]
-pub struct InProgress<'a> {
-    gauge: &'a Gauge,
+pub struct InProgress {
+    gauge: Gauge,
     incarnation: u64,
 }
 
-impl Drop for InProgress<'_> {
+impl Drop for InProgress {
     fn drop(&mut self) {
         // In a forked child the gauge is another one, which this guard never added to.
         if os::incarnation() == self.incarnation {

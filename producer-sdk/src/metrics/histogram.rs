@@ -2,8 +2,8 @@
 
 use ringmeter_layout::record::Operation;
 
-use super::{metric, static_options, timers};
-use crate::cells::Refusal;
+use super::{events, metric, static_options, timers};
+use crate::cells::Rejection;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
 
@@ -28,10 +28,12 @@ use crate::options::Spec;
 #[derive(Debug, Clone)]
 pub struct Histogram {
     pub(super) binding: Binding,
-    pub(super) spec: Spec,
+    /// As declared; a handle that was bound when it was made has none.
+    pub(super) spec: Option<Spec>,
 }
 
 metric!(Histogram, Histogram);
+events!(Histogram);
 static_options!(Histogram);
 timers!(Histogram);
 
@@ -39,13 +41,15 @@ impl Histogram {
     /// A histogram with the default buckets, for a static; registered at its first use.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { binding: Binding::unbound(), spec: Spec::new(name, help) }
+        Self { binding: Binding::unbound(), spec: Some(Spec::new(name, help)) }
     }
 
     /// Upper bounds of the buckets, increasing; `+Inf` is always there.
     #[must_use]
     pub const fn with_buckets(mut self, bounds: &'static [f64]) -> Self {
-        self.spec.bounds = bounds;
+        if let Some(spec) = &mut self.spec {
+            spec.bounds = bounds;
+        }
         self
     }
 
@@ -54,19 +58,21 @@ impl Histogram {
     #[inline(always)]
     pub fn observe(&self, value: f64) {
         if value.is_nan() {
-            super::refuse(&self.binding, Refusal::NotANumber);
+            super::reject(&self.binding, Rejection::NotANumber);
         } else {
-            self.binding.record(Operation::ObserveF64, value.to_bits(), || self.bind());
+            self.record(Operation::ObserveF64, value.to_bits());
         }
     }
 
     #[inline(always)]
     pub(crate) fn observe_in(&self, slot: ThreadSlot, value: f64) {
         if value.is_nan() {
-            super::refuse(&self.binding, Refusal::NotANumber);
+            super::reject(&self.binding, Rejection::NotANumber);
         } else {
             let bits = value.to_bits();
-            self.binding.record_in(slot, Operation::ObserveF64, bits, || self.bind());
+            if !self.binding.record_in(slot, Operation::ObserveF64, bits) {
+                self.record_slowly(Operation::ObserveF64, bits);
+            }
         }
     }
 }

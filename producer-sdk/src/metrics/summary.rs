@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ringmeter_layout::record::Operation;
 
-use super::{metric, static_options, timers};
-use crate::cells::Refusal;
+use super::{events, metric, static_options, timers};
+use crate::cells::Rejection;
 use crate::hot::Binding;
 use crate::options::Spec;
 
@@ -25,10 +25,12 @@ use crate::options::Spec;
 #[derive(Debug, Clone)]
 pub struct Summary {
     pub(super) binding: Binding,
-    pub(super) spec: Spec,
+    /// As declared; a handle that was bound when it was made has none.
+    pub(super) spec: Option<Spec>,
 }
 
 metric!(Summary, Summary);
+events!(Summary);
 static_options!(Summary);
 timers!(Summary);
 
@@ -36,27 +38,33 @@ impl Summary {
     /// A summary without quantiles, for a static; registered at its first use.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { binding: Binding::unbound(), spec: Spec::new(name, help) }
+        Self { binding: Binding::unbound(), spec: Some(Spec::new(name, help)) }
     }
 
     /// Quantiles to show, each from 0 to 1, increasing.
     #[must_use]
     pub const fn with_objectives(mut self, quantiles: &'static [f64]) -> Self {
-        self.spec.objectives = quantiles;
+        if let Some(spec) = &mut self.spec {
+            spec.objectives = quantiles;
+        }
         self
     }
 
     /// How far back the quantiles look; ten minutes by default.
     #[must_use]
     pub const fn with_max_age(mut self, max_age: Duration) -> Self {
-        self.spec.max_age = max_age;
+        if let Some(spec) = &mut self.spec {
+            spec.max_age = max_age;
+        }
         self
     }
 
     /// In how many steps old observations leave the quantiles; five by default.
     #[must_use]
     pub const fn with_age_buckets(mut self, age_buckets: u32) -> Self {
-        self.spec.age_buckets = age_buckets;
+        if let Some(spec) = &mut self.spec {
+            spec.age_buckets = age_buckets;
+        }
         self
     }
 
@@ -65,9 +73,9 @@ impl Summary {
     #[inline(always)]
     pub fn observe(&self, value: f64) {
         if value.is_nan() {
-            super::refuse(&self.binding, Refusal::NotANumber);
+            super::reject(&self.binding, Rejection::NotANumber);
         } else {
-            self.binding.record(Operation::ObserveF64, value.to_bits(), || self.bind());
+            self.record(Operation::ObserveF64, value.to_bits());
         }
     }
 }

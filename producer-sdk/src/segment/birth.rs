@@ -61,7 +61,8 @@ impl Segment {
     fn begin(&self, plan: &BirthPlan<'_>) -> Result<(), OpenError> {
         let id = os::random_id().ok_or(OpenError::NoRandomBytes)?;
         let name = SegmentName::new(&plan.config.service, id).map_err(|error| {
-            OpenError::Config(ConfigError::Service { name: plan.config.service.clone(), error })
+            let name = plan.config.service.clone();
+            OpenError::Config(vec![ConfigError::Service { name, error }])
         })?;
         let paths = Paths {
             temporary: path_in(plan.segments_path, name.temporary_file().as_str())?,
@@ -114,6 +115,7 @@ impl Segment {
         version.store_release(version_word());
         let parts = Parts {
             incarnation: plan.incarnation,
+            id,
             memory,
             file,
             identity,

@@ -14,6 +14,19 @@ use crate::error::OpenError;
 pub(crate) enum Segment {}
 
 /// See the supported systems' type.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    None,
+    Wait,
+}
+
+/// See the supported systems' type.
+pub(crate) enum NoLane {
+    Contended,
+    Left,
+}
+
+/// See the supported systems' type.
 pub(crate) struct Stretch {
     pub(crate) cursor: u64,
     pub(crate) end: u64,
@@ -25,7 +38,11 @@ impl Segment {
         None
     }
 
-    pub(crate) fn claim_lane(&self, _: impl Iterator<Item = (u64, u64)>) -> Option<u32> {
+    pub(crate) fn claim_lane(
+        &self,
+        _: impl Iterator<Item = (u64, u64)>,
+        _: Patience,
+    ) -> Result<u32, NoLane> {
         match *self {}
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a worker that fails fails its test")]
 
 use std::io::BufRead;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use ringmeter::{Counter, CounterVec, Gauge, Histogram, Producer, Summary};
@@ -48,6 +49,9 @@ fn main() {
         "labels" => labels(),
         "small" => small(&arguments, producer),
         "retry" => retry(producer),
+        "closefrom" => closefrom(&arguments),
+        "signal" => signal(&arguments),
+        "atexit" => atexit(),
         other => panic!("no scenario {other:?}"),
     }
     println!("done");
@@ -129,7 +133,11 @@ fn paced(times: u64, rate: u64) {
 fn observe(arguments: &Arguments) {
     let times = arguments.number("--times", 10_000);
     let count = arguments.number("--threads", 1);
+    let barrier = Barrier::new(usize::try_from(count).expect("threads"));
     threads(count, |thread| {
+        Producer::global().prepare_thread();
+        // So that each thread has a lane of its own.
+        barrier.wait();
         for number in 1..=times {
             if number % count == thread {
                 let value = number as f64 * 0.25;
@@ -223,12 +231,11 @@ fn small(arguments: &Arguments, producer: Producer) {
         producer.histogram((name("histogram"), "h")).expect("histogram").observe(1.0);
         producer.summary((name("summary"), "s")).expect("summary").observe(1.0);
     }
-    let barrier = std::sync::Barrier::new(
-        usize::try_from(arguments.number("--threads", 8)).expect("threads"),
-    );
+    let barrier = Barrier::new(usize::try_from(arguments.number("--threads", 8)).expect("threads"));
     threads(arguments.number("--threads", 8), |_| {
-        COUNT.inc();
+        producer.prepare_thread();
         barrier.wait();
+        COUNT.inc();
     });
 }
 
@@ -240,4 +247,95 @@ fn retry(_: Producer) {
     for _ in 0..1000 {
         COUNT.inc();
     }
+}
+
+/// `closefrom --threads T`: closes every descriptor behind our back, gives their numbers to files
+/// of its own, and goes on recording in T new threads, which needs new lanes.
+fn closefrom(arguments: &Arguments) {
+    COUNT.inc();
+    // SAFETY:
+    // - Nothing in this scenario uses a descriptor that was opened before, which is the point.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    assert_eq!(closed, 0, "close_range");
+    let path = std::env::temp_dir().join(format!("ringmeter-database-{}", std::process::id()));
+    let databases: Vec<std::fs::File> = (0..20)
+        .map(|_| std::fs::File::options().create(true).append(true).read(true).open(&path))
+        .map(|file| file.expect("a database"))
+        .collect();
+    let count = arguments.number("--threads", 8);
+    let barrier = Barrier::new(usize::try_from(count).expect("threads"));
+    threads(count, |_| {
+        for _ in 0..10_000 {
+            COUNT.inc();
+        }
+        barrier.wait();
+    });
+    LABELS.with(&["registered later"]).inc();
+    let size = databases[0].metadata().expect("its size").len();
+    std::fs::remove_file(&path).expect("clean up");
+    println!("database {size}");
+}
+
+static SIGNALS: std::sync::OnceLock<Counter> = std::sync::OnceLock::new();
+static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+extern "C" fn on_signal(_: libc::c_int) {
+    if let Some(counter) = SIGNALS.get() {
+        counter.inc();
+        HANDLED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// `signal --times N`: N increments while a timer interrupts them a thousand times a second, and
+/// its handler counts as well; prints how often it did.
+fn signal(arguments: &Arguments) {
+    COUNT.register().expect("register");
+    SIGNALS.get_or_init(|| COUNT.signal_safe());
+    // SAFETY:
+    // - The handler touches nothing but atomics and metrics made for signal handlers.
+    // - The structures are plain data, for which zeros are valid, and ours.
+    unsafe { install_timer() };
+    for _ in 0..arguments.number("--times", 1_000_000) {
+        COUNT.inc();
+    }
+    // SAFETY: as above; the timer ends.
+    unsafe { stop_timer() };
+    println!("handled {}", HANDLED.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+/// # Safety
+/// The handler may run at any moment from here on.
+unsafe fn install_timer() {
+    // SAFETY: a function for the whole life of the process, of the type that `signal` takes.
+    unsafe { libc::signal(libc::SIGALRM, on_signal as *const () as libc::sighandler_t) };
+    let period = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+    let timer = libc::itimerval { it_interval: period, it_value: period };
+    // SAFETY: the structure is ours and complete.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+/// # Safety
+/// None beyond that of the system call.
+unsafe fn stop_timer() {
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = libc::itimerval { it_interval: never, it_value: never };
+    // SAFETY: the structure is ours and complete.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+extern "C" fn at_exit() {
+    for _ in 0..100 {
+        COUNT.inc();
+    }
+    LEVEL.set(5.0);
+}
+
+/// `atexit`: records again when the process ends, behind everything else.
+fn atexit() {
+    ringmeter::register!(COUNT, LEVEL).expect("register");
+    std::thread::spawn(|| COUNT.inc()).join().expect("a thread");
+    // SAFETY:
+    // - The function is there for the whole life of the process and touches only metrics.
+    let registered = unsafe { libc::atexit(at_exit) };
+    assert_eq!(registered, 0, "atexit");
 }

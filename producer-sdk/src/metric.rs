@@ -3,17 +3,22 @@
 use crate::error::RegisterError;
 use crate::registry::Series;
 
-/// A metric: [`Counter`](crate::Counter), [`Gauge`](crate::Gauge),
-/// [`Histogram`](crate::Histogram) or [`Summary`](crate::Summary).
+/// What can be declared in a static: metrics of the four kinds and families of them.
 ///
 /// Implemented by this crate only.
-pub trait Metric: core::fmt::Debug {
-    /// Registers the metric of a static with the process-wide producer.
+pub trait Register {
+    /// Registers with the process-wide producer, so that it exists before its first use.
     ///
     /// # Errors
     /// See [`RegisterError`].
     fn register(&self) -> Result<(), RegisterError>;
+}
 
+/// A metric: [`Counter`](crate::Counter), [`Gauge`](crate::Gauge),
+/// [`Histogram`](crate::Histogram) or [`Summary`](crate::Summary).
+///
+/// Implemented by this crate only.
+pub trait Metric: Register + core::fmt::Debug {
     /// What the metric is bound to, once it is registered.
     #[doc(hidden)]
     fn bound(&self) -> BoundTo;
@@ -22,15 +27,17 @@ pub trait Metric: core::fmt::Debug {
 /// What a metric is bound to: for this crate only.
 #[doc(hidden)]
 #[derive(Debug)]
-#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "read back by tests only"))]
-pub struct BoundTo(pub(crate) Option<&'static Series>);
+pub struct BoundTo(
+    // Read back by `testing` alone.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code))] pub(crate) Option<&'static Series>,
+);
 
 /// Registers several statics, so that all of them exist at zero before their first use. Goes on
 /// behind an error; returns all of them.
 ///
 /// # Errors
 /// What could not be registered.
-pub fn register_all(metrics: &[&dyn Metric]) -> Result<(), Vec<RegisterError>> {
+pub fn register_all(metrics: &[&dyn Register]) -> Result<(), Vec<RegisterError>> {
     let errors: Vec<RegisterError> =
         metrics.iter().filter_map(|metric| metric.register().err()).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
