@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Pipeline, Scope};
+use crate::broken;
 use crate::ledger::Reason as LedgerReason;
 use crate::metrics::{self, Facts, LedgerFacts, OWN_METRICS};
 use crate::quarantine::Reason;
@@ -47,6 +48,7 @@ impl Pipeline {
         self.timing.scrape_ns = duration_ns;
         self.timing.scrapes_incomplete += u64::from(!is_complete);
         if std::mem::take(&mut self.is_late) {
+            broken::linger();
             self.commit(Scope::All);
         }
     }
