@@ -4,10 +4,12 @@
 //! from those to slots in the arrays, so applying a record is two indexed loads and an addition.
 //! Slot 0 of every array stands for "no such series".
 
+mod keep;
+
 use std::sync::Arc;
 
 use ringmeter_layout::definition::FamilyDefinition;
-use ringmeter_layout::naming::{Kind, OVERFLOW_LABEL};
+use ringmeter_layout::naming::Kind;
 use ringmeter_layout::record::Record;
 
 use crate::budget::Budget;
@@ -129,6 +131,7 @@ pub struct Aggregate {
     overflowed_series: u64,
     partition: Partition,
     kept: Vec<Record>,
+    changes: keep::Changes,
 }
 
 impl Aggregate {
@@ -147,6 +150,7 @@ impl Aggregate {
             overflowed_series: 0,
             partition: Partition::default(),
             kept: Vec::new(),
+            changes: keep::Changes::default(),
         }
     }
 
@@ -162,11 +166,8 @@ impl Aggregate {
         let (family, is_new) =
             self.registry.hold_family(definition, &self.limits, &mut self.budget)?;
         if is_new {
-            let slot = self.new_slot(family, now_ns);
-            let pairs = [(OVERFLOW_LABEL, "true")];
-            if let Some(series) = self.registry.add_row(family, &pairs, slot) {
-                self.remember_gauge(series);
-            }
+            self.changes.family(family, definition);
+            self.add_overflow(family, now_ns);
         }
         Ok(family)
     }
@@ -209,14 +210,13 @@ impl Aggregate {
         has_room: bool,
         now_ns: u64,
     ) -> Option<SeriesRef> {
-        let shape = &self.registry.family(family)?.shape;
-        // Escapes double a text at most.
-        let texts: usize = pairs.iter().map(|(name, value)| name.len() + value.len() * 2).sum();
-        let cost = shape.series_cost_bytes() + texts as u64;
+        let cost = self.registry.family(family)?.series_cost_bytes(pairs);
         let is_over = self.registry.series_count() >= self.limits.series_max;
         if !has_room || is_over || !self.budget.take(cost) {
             return None;
         }
+        let ordinal = u32::try_from(self.registry.series_count()).unwrap_or(u32::MAX);
+        self.changes.series(ordinal, family, pairs);
         let slot = self.new_slot(family, now_ns);
         let series = self.registry.add_row(family, pairs, slot)?;
         self.remember_gauge(series);
@@ -227,7 +227,7 @@ impl Aggregate {
     fn new_slot(&mut self, family: u32, now_ns: u64) -> u32 {
         let Some(family) = self.registry.family(family) else { return 0 };
         let shape = &family.shape;
-        match shape.kind {
+        let slot = match shape.kind {
             Kind::Counter => {
                 self.integers.push(0);
                 self.floats.push(FloatSum::default());
@@ -241,7 +241,9 @@ impl Aggregate {
                 self.distributions.push(Distribution::new(Arc::clone(&shape.bounds), sliding));
                 self.distributions.len() as u32 - 1
             }
-        }
+        };
+        self.changes.grow(self.integers.len(), self.distributions.len());
+        slot
     }
 
     fn remember_gauge(&mut self, series: SeriesRef) {
@@ -266,11 +268,14 @@ impl Aggregate {
     fn apply_single(&mut self, records: &[Record], local: &LocalSeries, now_ns: u64) {
         for batch in records.chunks(BATCH_RECORDS) {
             let parts = self.partition.split(batch);
-            let rejected = &mut self.rejected;
+            let (rejected, changes) = (&mut self.rejected, &mut self.changes);
             for record in parts.add_u64 {
                 let slot = local.counter(record.series());
                 match self.integers.get_mut(slot as usize) {
-                    Some(total) if slot > 0 => *total = total.wrapping_add(record.value),
+                    Some(total) if slot > 0 => {
+                        *total = total.wrapping_add(record.value);
+                        changes.integer(slot);
+                    }
                     _ => rejected.add(local.why_not(record.series()), 1),
                 }
             }
@@ -280,6 +285,7 @@ impl Aggregate {
                 match self.floats.get_mut(slot as usize) {
                     Some(total) if slot > 0 && value.is_finite() && value >= 0.0 => {
                         total.add(value);
+                        changes.float(slot);
                     }
                     Some(_) if slot > 0 => rejected.add(RejectReason::Value, 1),
                     _ => rejected.add(local.why_not(record.series()), 1),
@@ -290,7 +296,9 @@ impl Aggregate {
                 match self.distributions.get_mut(slot as usize) {
                     Some(distribution) if slot > 0 => {
                         let value = f64::from_bits(record.value);
-                        if !distribution.observe(value, now_ns, &mut self.budget) {
+                        if distribution.observe(value, now_ns, &mut self.budget) {
+                            changes.distribution(slot);
+                        } else {
                             rejected.add(RejectReason::Value, 1);
                         }
                     }
@@ -305,18 +313,26 @@ impl Aggregate {
     pub fn add_counter(&mut self, slot: u32, integer: u64, float: f64) {
         if let Some(total) = self.integers.get_mut(slot as usize) {
             *total = total.wrapping_add(integer);
+            self.changes.integer(slot);
         }
         if let Some(total) = self.floats.get_mut(slot as usize)
             && float != 0.0
         {
             total.add(float);
+            self.changes.float(slot);
         }
     }
 
-    /// A distribution, and the memory that it may use.
+    /// A distribution to change, and the memory that it may use.
     pub fn distribution(&mut self, slot: u32) -> Option<(&mut Distribution, &mut Budget)> {
         let distribution = self.distributions.get_mut(slot as usize)?;
+        self.changes.distribution(slot);
         Some((distribution, &mut self.budget))
+    }
+
+    /// Goes on counting series definitions put into overflow series from here.
+    pub fn set_overflowed_series(&mut self, count: u64) {
+        self.overflowed_series = count;
     }
 
     /// Series definitions that were put into an overflow series.

@@ -1,20 +1,21 @@
 //! From a file name to an attached segment, or to the reason why not.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::OFlag;
-use ringmeter_layout::ack::{AckHeader, SIZE_MAX_BYTES, STATE_FINAL};
+use ringmeter_layout::ack::{AckHeader, SIZE_MAX_BYTES, STATE_FINAL, STATE_OFFSET_BYTES};
 use ringmeter_layout::file::{self, Identity};
 use ringmeter_layout::naming::SegmentName;
 use ringmeter_layout::segment::{Geometry, LIVE_OFFSET_BYTES};
 
 use crate::limits::Limits;
 use crate::quarantine::{Reason, Refusal};
-use crate::segment::{Attachment, Before, Segment};
+use crate::segment::{Attachment, Before, Kept, Segment};
+use crate::source::AckSink;
 
 /// A segment whose header is good, before it is decided whether to attach it.
 pub struct Candidate {
@@ -27,6 +28,21 @@ pub struct Candidate {
     /// Whether its process lives.
     pub is_alive: bool,
     file: File,
+}
+
+/// What the agent knows of a segment before it is attached.
+#[derive(Debug)]
+pub struct Memory {
+    /// Counts attachments.
+    pub serial: u64,
+    /// Its number in the ledger.
+    pub number: u32,
+    /// What the ledger remembers of it.
+    pub kept: Option<Box<Kept>>,
+    /// Whether the ledger says that everything was taken.
+    pub is_final: bool,
+    /// The ledger that acks are to carry.
+    pub ledger_id: [u8; 16],
 }
 
 /// What became of a candidate.
@@ -93,15 +109,25 @@ impl Files {
     pub fn attach(
         &self,
         candidate: Candidate,
-        serial: u64,
+        memory: Memory,
         limits: &Limits,
         now_ns: u64,
     ) -> Result<Attached, Refusal> {
         let Candidate { name, identity, geometry, is_alive, file } = candidate;
         let path = self.acks.join(name.ack_file());
-        let (ack, before) = open_ack(&path, geometry.id)
-            .map_err(|error| Refusal::new(Reason::Ack, format!("ack file: {error}")))?;
-        let Some(before) = before else { return Ok(Attached::Final(identity)) };
+        let refuse = |error| Refusal::new(Reason::Ack, format!("ack file: {error}"));
+        let (mut ack, found) = open_ack(&path, geometry.id).map_err(refuse)?;
+        let Memory { serial, number, kept, is_final, ledger_id } = memory;
+        if is_final || matches!(&found, Ack::Whole(header, _) if header.state == STATE_FINAL) {
+            // Committed, and perhaps not told.
+            AckSink::write(&mut ack, STATE_OFFSET_BYTES, &STATE_FINAL.to_le_bytes())
+                .map_err(refuse)?;
+            return Ok(Attached::Final(identity));
+        }
+        let has_ledger_id =
+            matches!(&found, Ack::Whole(header, _) if header.ledger_id == ledger_id);
+        let before = before(found, kept.as_deref());
+        let kept = kept.filter(|kept| !kept.needs_baseline);
         let late_after = Duration::from_nanos(limits.spill_late_after_ns);
         let age = age(geometry.created_unix_ns);
         let attachment = Attachment {
@@ -110,7 +136,10 @@ impl Files {
             geometry,
             source: Box::new(file),
             ack: Box::new(ack),
+            has_ledger_id,
             before,
+            kept,
+            number,
             is_old: age > late_after,
             is_alive,
         };
@@ -143,27 +172,26 @@ impl Files {
         }
     }
 
-    /// Names of ack files that say that everything was taken, at most `limit`.
+    /// Every ack file that can be read, at most `limit`.
     ///
     /// # Errors
     /// What the system says.
-    pub fn final_acks(&self, limit: usize) -> io::Result<Vec<SegmentName>> {
-        let mut names = Vec::new();
+    pub fn acks(&self, limit: usize) -> io::Result<Vec<(SegmentName, AckHeader, Vec<u64>)>> {
+        let mut acks = Vec::new();
         for entry in fs::read_dir(&self.acks)?.take(limit) {
             let file_name = entry?.file_name();
             let name = file_name.to_str().and_then(|name| SegmentName::parse_ack(name).ok());
             let Some(name) = name else { continue };
-            let mut bytes = [0; size_of::<AckHeader>()];
             let Ok(file) = file::open_foreign(&self.acks.join(&file_name)) else { continue };
-            if file.read_exact_at(&mut bytes, 0).is_err() {
+            let mut bytes = Vec::new();
+            if file.take(SIZE_MAX_BYTES).read_to_end(&mut bytes).is_err() {
                 continue;
             }
-            let header = AckHeader::parse(&bytes, &name.id());
-            if header.is_some_and(|header| header.state == STATE_FINAL) {
-                names.push(name);
+            if let Some((header, positions)) = parse_ack(&bytes, &name.id()) {
+                acks.push((name, header, positions));
             }
         }
-        Ok(names)
+        Ok(acks)
     }
 }
 
@@ -172,8 +200,33 @@ fn age(created_unix_ns: u64) -> Duration {
     created.and_then(|created| SystemTime::now().duration_since(created).ok()).unwrap_or_default()
 }
 
-/// Opens the ack file and says what was taken before; `None` when that was everything.
-fn open_ack(path: &Path, segment_id: [u8; 16]) -> io::Result<(File, Option<Before>)> {
+/// What an ack file held.
+enum Ack {
+    /// Nothing; it was made.
+    New,
+    /// Head and positions.
+    Whole(AckHeader, Vec<u64>),
+    /// Bytes that are none; it was made anew.
+    Broken,
+}
+
+/// What was taken before. The ledger knows best; without it, what was acked was taken.
+fn before(ack: Ack, kept: Option<&Kept>) -> Before {
+    match (kept, ack) {
+        (Some(kept), _) if kept.needs_baseline => Before::Positions(kept.positions()),
+        (Some(kept), _) => Before::Kept(kept.lanes.clone()),
+        (None, Ack::New) => Before::Nothing,
+        (None, Ack::Broken) => Before::Unknown,
+        (None, Ack::Whole(header, positions)) => {
+            // Made by an agent that ended before its first commit.
+            let is_unused = header.ledger_id == [0; 16] && positions.iter().all(|at| *at == 0);
+            if is_unused { Before::Nothing } else { Before::Positions(positions) }
+        }
+    }
+}
+
+/// Opens the ack file, or makes it.
+fn open_ack(path: &Path, segment_id: [u8; 16]) -> io::Result<(File, Ack)> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     let file = OpenOptions::new()
         .read(true)
@@ -190,15 +243,9 @@ fn open_ack(path: &Path, segment_id: [u8; 16]) -> io::Result<(File, Option<Befor
     let length = usize::try_from(metadata.len().min(SIZE_MAX_BYTES)).unwrap_or(0);
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, 0)?;
-    if let Some(header) = AckHeader::parse(&bytes, &segment_id) {
-        if header.state == STATE_FINAL {
-            return Ok((file, None));
-        }
-        let positions = bytes.get(size_of::<AckHeader>()..).unwrap_or_default();
-        let positions = positions.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
-        return Ok((file, Some(Before::Positions(positions))));
+    if let Some((header, positions)) = parse_ack(&bytes, &segment_id) {
+        return Ok((file, Ack::Whole(header, positions)));
     }
-    let before = if length == 0 { Before::Nothing } else { Before::Unknown };
     // The app reads it whatever the umask of this process is.
     file.set_permissions(Permissions::from_mode(0o644))?;
     let mut fresh = vec![0; usize::try_from(SIZE_MAX_BYTES).unwrap_or(0)];
@@ -208,5 +255,11 @@ fn open_ack(path: &Path, segment_id: [u8; 16]) -> io::Result<(File, Option<Befor
         target.copy_from_slice(head);
     }
     file.write_all_at(&fresh, 0)?;
-    Ok((file, Some(before)))
+    Ok((file, if length == 0 { Ack::New } else { Ack::Broken }))
+}
+
+fn parse_ack(bytes: &[u8], segment_id: &[u8; 16]) -> Option<(AckHeader, Vec<u64>)> {
+    let header = AckHeader::parse(bytes, segment_id)?;
+    let positions = bytes.get(size_of::<AckHeader>()..).unwrap_or_default();
+    Some((header, positions.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect()))
 }

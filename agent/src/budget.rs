@@ -29,6 +29,11 @@ impl Budget {
         self.take_up_to(bytes, self.limit_bytes)
     }
 
+    /// Takes `bytes` for what is there already, such as the contents of a ledger.
+    pub fn force(&mut self, bytes: u64) {
+        self.used_bytes = self.used_bytes.saturating_add(bytes);
+    }
+
     fn take_up_to(&mut self, bytes: u64, limit_bytes: u64) -> bool {
         let used = self.used_bytes.checked_add(bytes).filter(|used| *used <= limit_bytes);
         let Some(used) = used else {
@@ -47,6 +52,11 @@ impl Budget {
     /// Bytes in use.
     pub const fn used_bytes(&self) -> u64 {
         self.used_bytes
+    }
+
+    /// Goes on counting refusals from here.
+    pub fn set_refusals(&mut self, refusals: u64) {
+        self.refusals = refusals;
     }
 
     /// How often something was refused.

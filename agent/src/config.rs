@@ -67,6 +67,12 @@ pub struct AgentArguments {
     #[arg(long = "dir", value_name = "PATH")]
     pub directory: Option<OsString>,
 
+    /// File that keeps totals while the agent is away: an absolute path, in a directory that
+    /// exists and that only the agent writes; by default `agent/ledger` in the shared directory
+    /// [env: RINGMETER_LEDGER_PATH]
+    #[arg(long = "ledger.path", value_name = "PATH")]
+    pub ledger_path: Option<OsString>,
+
     /// IP address and port to serve on, or only :PORT for all interfaces; may be repeated, up to
     /// 16 times; separated by commas in the environment [env: RINGMETER_WEB_LISTEN_ADDRESS]
     /// [default: :19310]
@@ -111,6 +117,8 @@ pub enum Command {
 pub struct AgentConfig {
     /// Shared directory, absolute and without `..`; `None` for the usual places.
     pub directory: Option<PathBuf>,
+    /// File of the ledger, absolute and without `..`; `None` for the usual place.
+    pub ledger_path: Option<PathBuf>,
     /// What is served, and where.
     pub web: WebConfig,
     /// What is logged, and how.
@@ -169,7 +177,9 @@ impl AgentConfig {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { variable, problems: Vec::new() };
-        let directory = reader.directory(written.directory.as_ref());
+        let directory = reader.path(written.directory.as_ref(), ["--dir", "RINGMETER_DIR"]);
+        let ledger_path =
+            reader.path(written.ledger_path.as_ref(), ["--ledger.path", "RINGMETER_LEDGER_PATH"]);
         let listen_addresses = reader.listen_addresses(&written.web_listen_address);
         let telemetry_path = reader.value(
             written.web_telemetry_path.as_deref(),
@@ -201,7 +211,7 @@ impl AgentConfig {
         };
         let log =
             LogConfig { level: level.unwrap_or_default(), format: format.unwrap_or_default() };
-        Ok(Self { directory, web, log })
+        Ok(Self { directory, ledger_path, web, log })
     }
 }
 
@@ -248,10 +258,10 @@ impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
         parse(&text).map_err(|reason| self.problem(setting, &text, reason)).ok()
     }
 
-    fn directory(&mut self, flag: Option<&OsString>) -> Option<PathBuf> {
+    fn path(&mut self, flag: Option<&OsString>, names: [&'static str; 2]) -> Option<PathBuf> {
         let (setting, path) = match flag {
-            Some(path) => ("--dir", PathBuf::from(path)),
-            None => ("RINGMETER_DIR", PathBuf::from(self.environment("RINGMETER_DIR")?)),
+            Some(path) => (names[0], PathBuf::from(path)),
+            None => (names[1], PathBuf::from(self.environment(names[1])?)),
         };
         if is_plain_absolute(&path) {
             return Some(path);

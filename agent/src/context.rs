@@ -59,6 +59,8 @@ pub struct Counts {
     pub dropped: u64,
     /// Lanes whose ack was lost: what they held then was left out.
     pub lanes_rebased: u64,
+    /// Segments resumed without a ledger that knew them: what was in their cells was left out.
+    pub segments_baselined: u64,
     /// Cells that no memory was left for; their spill waits in them.
     pub cells_deferred: u64,
 }

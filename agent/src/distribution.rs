@@ -12,6 +12,7 @@
 //! number is the rank. An empty window gives NaN.
 
 mod buckets;
+mod keep;
 mod sliding;
 
 use std::sync::Arc;

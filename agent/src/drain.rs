@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::definitions::Surroundings;
 use crate::quarantine::{Reason, Refusal};
 use crate::reject::RejectReason;
-use crate::segment::{Before, Lane, Phase, Segment};
+use crate::segment::{Before, KeptLane, Lane, Phase, Segment};
 use crate::source::Source;
 use crate::spill::Take;
 
@@ -34,6 +34,7 @@ const LINES_AHEAD: usize = 4;
 impl Segment {
     /// Looks what is there: liveness, tails, and what was published.
     pub fn begin(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        self.is_visited = true;
         self.ask_for_life(context);
         let mut lines = (self.lanes.len() + LINES_AHEAD).min(LANES_MAX as usize);
         let mut live = self.read_heads(lines, context)?;
@@ -117,26 +118,41 @@ impl Segment {
             let geometry = LaneGeometry::parse(&line, &self.geometry, &self.chunks)
                 .map_err(|error| Refusal::new(Reason::Lanes, format!("lane {index}: {error}")))?;
             let tail = context.buffers.controls.get(index as usize).map_or(0, |line| line.tail);
+            let kept = match &self.before {
+                Before::Kept(lanes) => lanes.get(index as usize).copied().unwrap_or_default(),
+                _ => KeptLane::default(),
+            };
             let before = match &self.before {
                 Before::Nothing => Some(0),
+                Before::Kept(_) => Some(kept.position),
                 Before::Positions(all) => Some(all.get(index as usize).copied().unwrap_or(0)),
                 Before::Unknown => None,
             };
-            let usable = |at: &u64| lane::readable(self.capacity(), *at, tail).is_ok();
+            // A tail before what was acked is a lie, which ends the segment: positions never go
+            // back, or the ledger would look older than the acks.
+            let is_resumed = matches!(self.before, Before::Kept(_));
+            let usable = |at: &u64| {
+                is_resumed || *at > tail || lane::readable(self.capacity(), *at, tail).is_ok()
+            };
             let position = before.filter(usable).unwrap_or_else(|| {
                 // The ack is lost. What the lane holds may have been taken before.
                 context.counts.lanes_rebased = context.counts.lanes_rebased.saturating_add(1);
                 tail
             });
-            let is_known = matches!(self.before, Before::Nothing);
+            let is_known = !self.before.is_vague();
             self.lanes.push(Lane {
                 ring_offset_bytes: geometry.ring_offset_bytes,
                 position,
                 target: position,
-                acked: before.unwrap_or(0),
-                skip: 0,
+                // The ack may be behind the ledger: then it is written again.
+                acked: if is_resumed { 0 } else { before.unwrap_or(0) },
+                skip: kept.skip,
                 // Spill before this agent is in the cells' baseline.
-                spill_count: if is_known || self.complete_ns > 0 { 0 } else { line.spill_count },
+                spill_count: if is_known || self.complete_ns > 0 {
+                    kept.spill_count
+                } else {
+                    line.spill_count
+                },
                 tail_failures: 0,
                 is_claimed: false,
             });
@@ -174,7 +190,7 @@ impl Segment {
 
     /// Adds what moved in the live words.
     fn follow_live(&mut self, live: &RawLive, context: &mut Context<'_>) {
-        let is_resumed = self.before != Before::Nothing && self.complete_ns == 0;
+        let is_resumed = self.needs_baseline();
         let seen = std::mem::replace(&mut self.live, *live);
         let is_moved = live.shared_spill_count != seen.shared_spill_count
             || live.retire_changes != seen.retire_changes;
@@ -198,7 +214,7 @@ impl Segment {
         rejected.add(RejectReason::Unregistered, unregistered);
     }
 
-    /// Does one round: definitions, or when all are read, a share of each lane; then acks.
+    /// Does one round: definitions, or when all are read, a share of each lane.
     pub fn step(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         if !self.definitions.is_complete() {
             let mut around = Surroundings {
@@ -219,7 +235,6 @@ impl Segment {
                 break;
             }
         }
-        self.acknowledge();
         Ok(())
     }
 
@@ -258,7 +273,8 @@ impl Segment {
         let interval_ns = self.cells.interval_ns(context.limits.spill_interval_ns);
         let is_time = waited >= interval_ns || is_scrape;
         let is_first = self.complete_ns == 0;
-        if is_first && self.before != Before::Nothing {
+        if self.needs_baseline() {
+            context.counts.segments_baselined += 1;
             self.cells.take(&*self.source, schema, Take::Baseline, context)?;
         } else if is_last || (self.cells.is_due && is_time) {
             let age = context.now_ns.saturating_sub(self.cells.settled_ns);

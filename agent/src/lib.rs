@@ -6,11 +6,14 @@
 pub mod config;
 pub mod log;
 
+pub mod broken;
 pub mod budget;
 pub mod limits;
 pub mod log_limit;
 pub mod reject;
 pub mod sum;
+
+pub mod ledger;
 
 pub mod snapshot;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_START};
 use ringmeter_agent::{demo, log, run};
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
         Ok(command) => command,
         Err(error) => {

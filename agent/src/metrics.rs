@@ -15,6 +15,14 @@ pub struct Facts<'a> {
     pub rejected: &'a Rejected,
     /// The account of memory.
     pub budget: &'a Budget,
+    /// How often the memory limit made the agent give up detail.
+    pub memory_refusals: u64,
+    /// The ledger.
+    pub ledger: LedgerFacts,
+    /// Passes so far.
+    pub passes: u64,
+    /// Scrapes that ran out of time.
+    pub scrapes_incomplete: u64,
     /// Live processes by service.
     pub producers: Vec<(String, u64)>,
     /// Segments by state: live, dying, final, quarantined, waiting.
@@ -41,11 +49,26 @@ pub struct Facts<'a> {
     pub timing: Timing,
 }
 
+/// What is to be said of the ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerFacts {
+    /// Whether the last commit is in place.
+    pub is_writable: bool,
+    /// Commits since it was made.
+    pub commits: u64,
+    /// Its size.
+    pub size_bytes: u64,
+    /// How many were set aside, by reason.
+    pub set_aside: Vec<(String, u64)>,
+}
+
 /// Timing of passes and scrapes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timing {
-    /// Passes so far.
+    /// Passes so far, committed or not.
     pub passes: u64,
+    /// Duration of the last commit, acks included, nanoseconds.
+    pub commit_ns: u64,
     /// Duration of the last pass, nanoseconds.
     pub pass_ns: u64,
     /// Duration of the longest pass since the last scrape, nanoseconds.
@@ -191,6 +214,33 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         |facts| one(facts.counts.lanes_rebased),
     ),
     OwnMetric::gauge(
+        "ringmeter_ledger_commit_duration_seconds",
+        "",
+        "Duration of the last commit, acks included.",
+        |facts| seconds(facts.timing.commit_ns),
+    ),
+    OwnMetric::counter(
+        "ringmeter_ledger_commits_total",
+        "",
+        "Commits since the ledger was made.",
+        |facts| one(facts.ledger.commits),
+    ),
+    OwnMetric::counter(
+        "ringmeter_ledger_set_aside_total",
+        "reason",
+        "Ledgers that could not be gone on with; totals began anew, nothing was counted twice.",
+        |facts| facts.ledger.set_aside.clone(),
+    ),
+    OwnMetric::gauge("ringmeter_ledger_size_bytes", "", "Size of the ledger.", |facts| {
+        one(facts.ledger.size_bytes as f64)
+    }),
+    OwnMetric::gauge(
+        "ringmeter_ledger_writable",
+        "",
+        "1, or 0 while the ledger cannot be written: then values stand still and apps spill.",
+        |facts| one(f64::from(u8::from(facts.ledger.is_writable))),
+    ),
+    OwnMetric::gauge(
         "ringmeter_memory_bytes",
         "",
         "Memory held on behalf of producers: texts, buckets and spill marks.",
@@ -200,7 +250,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "ringmeter_memory_refusals_total",
         "",
         "Times that the memory limit made the agent give up detail; totals are kept.",
-        |facts| one(facts.budget.refusals()),
+        |facts| one(facts.memory_refusals),
     ),
     OwnMetric::gauge(
         "ringmeter_metrics",
@@ -242,7 +292,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "ringmeter_passes_total",
         "",
         "Passes over the segments that were due.",
-        |facts| one(facts.timing.passes),
+        |facts| one(facts.passes),
     ),
     OwnMetric::gauge("ringmeter_producers", "service", "Live processes by service.", |facts| {
         facts.producers.iter().map(|(name, n)| (name.clone(), *n as f64)).collect()
@@ -284,13 +334,20 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "ringmeter_scrapes_incomplete_total",
         "",
         "Scrapes answered before all that was recorded was read, because the time was over.",
-        |facts| one(facts.timing.scrapes_incomplete),
+        |facts| one(facts.scrapes_incomplete),
     ),
     OwnMetric::gauge(
         "ringmeter_segments",
         "state",
         "Segments: live, dying (the last is being read), final (all taken), quarantined, waiting.",
         |facts| states(&facts.segments),
+    ),
+    OwnMetric::counter(
+        "ringmeter_segments_baselined_total",
+        "",
+        "Segments resumed by an agent whose ledger did not know them: what was in their cells was \
+         left out, so as not to count it twice.",
+        |facts| one(facts.counts.segments_baselined),
     ),
     OwnMetric::gauge(
         "ringmeter_segments_quarantined",

@@ -1,23 +1,35 @@
 //! All segments and all totals, and the passes over them. No thread, no clock of its own.
 
+mod commit;
+mod open;
+mod own;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
+use ringmeter_layout::ack::STATE_FINAL;
 use ringmeter_layout::file::Identity;
 use ringmeter_layout::naming::SegmentName;
 
 use crate::aggregate::Aggregate;
-use crate::attach::{Attached, Candidate, Files};
+use crate::attach::{Attached, Candidate, Files, Memory};
+use crate::broken::{self, Break};
 use crate::context::{Buffers, Context, Counts};
 use crate::discover::Listing;
+use crate::ledger::{self, Ledger};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
 use crate::metrics::Timing;
 use crate::quarantine::{Reason, Refusal};
-use crate::segment::{Phase, Segment};
+use crate::segment::{Entry, Kept, Phase, Segment};
+use crate::snapshot::Snapshot;
 use crate::view::View;
+use commit::{Leaving, RETRY_NS};
+use own::Own;
+
+pub use open::Restored;
 
 /// New files looked into at one listing: each takes about 10 µs.
 const INSPECTIONS_MAX: usize = 256;
@@ -38,7 +50,7 @@ pub enum Scope {
 /// What a pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassReport {
-    /// Whether everything that the pass found published was read.
+    /// Whether everything that the pass found published was read and committed.
     pub is_complete: bool,
     /// When the next pass is due.
     pub next_ns: u64,
@@ -54,12 +66,34 @@ struct Refused {
     is_doubtful: bool,
 }
 
+/// A segment that the ledger has an entry of, or will have with the next commit.
+#[derive(Debug)]
+struct Known {
+    entry: Entry,
+    is_attached: bool,
+    /// Everything was taken.
+    is_final: bool,
+    /// From before a restart, until it is attached.
+    kept: Option<Box<Kept>>,
+}
+
 /// The stages from files to totals, and the totals.
 pub struct Pipeline {
     files: Files,
     limits: Limits,
+    ledger: Ledger,
+    /// The last commit failed.
+    is_failing: bool,
+    /// The commit of the last pass is still to come: in broken builds only.
+    is_late: bool,
     aggregate: Aggregate,
     segments: Vec<Segment>,
+    known: BTreeMap<SegmentName, Known>,
+    leaving: Vec<Leaving>,
+    /// Their acks go with the next commit, and their numbers are free then.
+    gone: Vec<(SegmentName, Option<u32>)>,
+    free_numbers: Vec<u32>,
+    next_number: u32,
     refused: BTreeMap<SegmentName, Refused>,
     /// Everything was taken; the file, the ack or both are still there.
     finals: BTreeMap<SegmentName, Identity>,
@@ -69,6 +103,8 @@ pub struct Pipeline {
     /// Where the review of refused files goes on.
     reviewed: Option<SegmentName>,
     is_swept: bool,
+    /// Whether all that the last listing found is attached or refused.
+    is_listed: bool,
     serial: u64,
     generation: u64,
     ack_failures: u64,
@@ -76,6 +112,12 @@ pub struct Pipeline {
     counts: Counts,
     view: View,
     timing: Timing,
+    /// Counters of the agent as committed, and as they will be.
+    committed: Own,
+    committing: Own,
+    set_aside: [u64; ledger::Reason::ALL.len()],
+    /// What was served last.
+    last: Arc<Snapshot>,
     log_limit: LogLimit,
 }
 
@@ -87,18 +129,27 @@ struct Visit {
 }
 
 impl Pipeline {
-    /// Nothing attached yet.
-    pub fn new(files: Files, limits: Limits) -> Self {
+    /// Nothing attached yet, and nothing in the ledger.
+    pub fn new(files: Files, ledger: Ledger, limits: Limits) -> Self {
         Self {
             files,
+            ledger,
+            is_failing: false,
+            is_late: false,
             aggregate: Aggregate::new(limits.clone()),
             segments: Vec::new(),
+            known: BTreeMap::new(),
+            leaving: Vec::new(),
+            gone: Vec::new(),
+            free_numbers: Vec::new(),
+            next_number: 0,
             refused: BTreeMap::new(),
             finals: BTreeMap::new(),
             waiting: 0,
             strangers: 0,
             reviewed: None,
             is_swept: false,
+            is_listed: false,
             serial: 0,
             generation: 0,
             ack_failures: 0,
@@ -106,6 +157,10 @@ impl Pipeline {
             counts: Counts::default(),
             view: View::default(),
             timing: Timing::default(),
+            committed: Own::default(),
+            committing: Own::default(),
+            set_aside: [0; ledger::Reason::ALL.len()],
+            last: Arc::default(),
             log_limit: LogLimit::default(),
             limits,
         }
@@ -116,7 +171,7 @@ impl Pipeline {
     pub fn reconcile(&mut self, listing: &Listing, now_ns: u64) -> bool {
         self.strangers = listing.strangers;
         let present: BTreeSet<SegmentName> = listing.names.iter().copied().collect();
-        if listing.is_complete {
+        if listing.is_complete && !self.is_stuck() {
             self.forget_missing(&present);
         }
         self.remove_finals(&present);
@@ -124,6 +179,7 @@ impl Pipeline {
         let attached: BTreeSet<SegmentName> = self.segments.iter().map(|s| s.name).collect();
         let is_new = |name: &&SegmentName| {
             !attached.contains(name)
+                && !self.is_leaving(name)
                 && !self.finals.contains_key(name)
                 && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
         };
@@ -132,23 +188,32 @@ impl Pipeline {
         let now = fresh.len().min(INSPECTIONS_MAX).min(room);
         self.attach_all(fresh.get(..now).unwrap_or_default(), now_ns);
         self.waiting = (fresh.len() - now) as u64;
-        fresh.len() > now && now < room
+        let has_more = fresh.len() > now && now < room;
+        self.is_listed = listing.is_complete && !has_more;
+        has_more
     }
 
-    /// Drops what the complete listing lacks. Acks go only now: a file that is still there would
-    /// be read from its beginning without one.
+    /// Drops what the complete listing lacks. Entries and acks go only now: a file that is still
+    /// there would be read from its beginning without them.
     fn forget_missing(&mut self, present: &BTreeSet<SegmentName>) {
         self.refused.retain(|name, _| present.contains(name));
         if !self.is_swept {
             self.is_swept = true;
-            // Left over by an agent before this one, between the two removals.
-            let orphans = self.files.final_acks(self.limits.directory_entries_max);
-            for name in orphans.unwrap_or_default().iter().filter(|name| !present.contains(name)) {
-                let _ = self.files.remove_ack(name);
+            // Left over by an agent before this one, between entry and ack.
+            let acks = self.files.acks(self.limits.directory_entries_max).unwrap_or_default();
+            for (name, header, _) in acks {
+                let is_final = header.state == STATE_FINAL;
+                if is_final && !present.contains(&name) && !self.known.contains_key(&name) {
+                    let _ = self.files.remove_ack(&name);
+                }
             }
         }
-        let files = &self.files;
-        self.finals.retain(|name, _| present.contains(name) || files.remove_ack(name).is_err());
+        let is_gone =
+            |(name, known): &(&SegmentName, &Known)| !known.is_attached && !present.contains(*name);
+        let gone: Vec<SegmentName> = self.known.iter().filter(is_gone).map(|k| *k.0).collect();
+        for name in gone.into_iter().filter(|name| !self.is_leaving(name)).collect::<Vec<_>>() {
+            self.forget(&name);
+        }
     }
 
     fn remove_finals(&mut self, present: &BTreeSet<SegmentName>) {
@@ -208,8 +273,18 @@ impl Pipeline {
             return self.refuse(name, Some(identity), &refusal, now_ns);
         }
         self.serial += 1;
-        match self.files.attach(candidate, self.serial, &self.limits, now_ns) {
+        let number = self.known.get(&name).map(|known| known.entry.number);
+        let number = number.unwrap_or_else(|| self.number());
+        let known = self.known.entry(name).or_insert_with(|| Known::new(number));
+        known.is_attached = true;
+        let (serial, ledger_id) = (self.serial, self.ledger.id());
+        let (kept, is_final) = (known.kept.clone(), known.is_final);
+        let memory = Memory { serial, number, kept, is_final, ledger_id };
+        match self.files.attach(candidate, memory, &self.limits, now_ns) {
             Ok(Attached::Segment(segment)) => {
+                if let Some(known) = self.known.get_mut(&name) {
+                    known.kept = None;
+                }
                 if self.log_limit.allows(now_ns) {
                     let segment = name.segment_file();
                     tracing::info!(segment = segment.as_str(), "attached");
@@ -220,8 +295,18 @@ impl Pipeline {
             Ok(Attached::Final(identity)) => {
                 self.refused.remove(&name);
                 self.finals.insert(name, identity);
+                self.detach(&name);
             }
-            Err(refusal) => self.refuse(name, Some(identity), &refusal, now_ns),
+            Err(refusal) => {
+                self.refuse(name, Some(identity), &refusal, now_ns);
+                self.detach(&name);
+            }
+        }
+    }
+
+    fn detach(&mut self, name: &SegmentName) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.is_attached = false;
         }
     }
 
@@ -249,6 +334,9 @@ impl Pipeline {
     /// Reads segments: at most the limit's time, a round of each after the other.
     pub fn pass(&mut self, scope: Scope, clock: &impl Fn() -> u64) -> PassReport {
         let begin_ns = clock();
+        if self.is_stuck() && !self.retry() {
+            return PassReport { is_complete: false, next_ns: begin_ns.saturating_add(RETRY_NS) };
+        }
         let limit_ns = match scope {
             Scope::Due => self.limits.pass_duration_max_ns,
             Scope::All => self.limits.scrape_duration_max_ns,
@@ -257,11 +345,20 @@ impl Pipeline {
         let mut visits = self.begin(scope, begin_ns);
         self.rounds(&mut visits, deadline_ns, clock);
         let is_complete = self.end(scope, &mut visits, clock);
+        if is_complete && self.is_listed {
+            self.aggregate.registry().settle();
+        }
+        self.settle(visits, clock());
+        self.timing.passes = self.timing.passes.saturating_add(1);
+        let commit_ns = clock();
+        self.is_late = broken::is(Break::ServeUncommitted) && scope == Scope::All;
+        let is_committed = self.is_late || self.commit(scope);
         let end_ns = clock();
-        self.settle(visits, end_ns);
+        self.timing.commit_ns = end_ns.saturating_sub(commit_ns);
         self.note_timing(end_ns.saturating_sub(begin_ns));
         let dues = self.segments.iter().map(|segment| segment.pace.due_ns());
-        PassReport { is_complete, next_ns: dues.min().unwrap_or(u64::MAX) }
+        let next_ns = dues.min().unwrap_or(u64::MAX);
+        PassReport { is_complete: is_complete && is_committed, next_ns }
     }
 
     fn begin(&mut self, scope: Scope, now_ns: u64) -> Vec<Visit> {
@@ -333,36 +430,20 @@ impl Pipeline {
                 self.counts.dropped = self.counts.dropped.saturating_add(lost);
                 let segment = self.segments.swap_remove(visit.index);
                 self.refuse(segment.name, Some(segment.identity), &refusal, now_ns);
-                self.part_with(segment);
+                self.leave(segment, false);
             } else if segment.phase == Phase::Dying && segment.is_caught_up() {
-                if segment.acknowledge_final().is_err() {
-                    self.ack_failures = self.ack_failures.saturating_add(1);
-                    continue;
-                }
                 let segment = self.segments.swap_remove(visit.index);
-                // Where it may not be removed, its ack tells the next start of an SDK to do so.
-                let _ = self.files.remove_segment(&segment.name, segment.identity);
-                self.finals.insert(segment.name, segment.identity);
                 if self.log_limit.allows(now_ns) {
                     let name = segment.name.segment_file();
                     tracing::info!(segment = name.as_str(), "process ended, all taken");
                 }
-                self.part_with(segment);
+                self.leave(segment, true);
             }
-        }
-    }
-
-    fn part_with(&mut self, mut segment: Segment) {
-        self.ack_failures = self.ack_failures.saturating_add(segment.ack_failures);
-        segment.cells.release(&mut self.aggregate);
-        for family in segment.definitions.families() {
-            self.aggregate.registry().release_family(family);
         }
     }
 
     fn note_timing(&mut self, pass_ns: u64) {
         let timing = &mut self.timing;
-        timing.passes = timing.passes.saturating_add(1);
         timing.pass_ns = pass_ns;
         timing.pass_max_ns = timing.pass_max_ns.max(pass_ns);
         let naps = self.segments.iter().map(|segment| segment.pace.nap_ns());

@@ -14,6 +14,7 @@ mod exclusive;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +28,16 @@ use tokio::sync::oneshot;
 use crate::attach::Files;
 use crate::config::{AgentConfig, WebConfig};
 use crate::discover::Watcher;
+use crate::ledger::Place;
 use crate::limits::Limits;
 use crate::pipeline::Pipeline;
 use crate::web::server::{BindError, Either, bind, first_of, serve};
 use crate::web::{Pipeline as _, ScrapesServed, WebOptions};
 use drain_thread::DrainThread;
 use exclusive::Exclusive;
+
+/// Name of the ledger in the agent's own directory.
+const LEDGER_FILE: &str = "ledger";
 
 /// Why the agent did not start, or did not go on.
 #[derive(Debug)]
@@ -41,6 +46,13 @@ pub enum RunError {
     Directory(DirectoryError),
     /// Another agent drains this directory.
     Occupied,
+    /// The ledger cannot be opened.
+    Ledger {
+        /// Where it is.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// An address cannot be listened on.
     Bind(BindError),
     /// A system call failed.
@@ -59,6 +71,9 @@ impl fmt::Display for RunError {
         match self {
             Self::Directory(error) => error.fmt(f),
             Self::Occupied => f.write_str("another agent is running on this directory"),
+            Self::Ledger { path, error } => {
+                write!(f, "cannot open the ledger {}: {error}", path.display())
+            }
             Self::Bind(error) => error.fmt(f),
             Self::Io { purpose, error } => write!(f, "cannot {purpose}: {error}"),
             Self::Drain => f.write_str("the draining thread has ended unexpectedly"),
@@ -91,7 +106,7 @@ pub fn run(config: &AgentConfig) -> Result<(), RunError> {
         let listeners = bind(&config.web.listen_addresses).await.map_err(RunError::Bind)?;
         let stops = Stops::new().map_err(io_error("handle signals"))?;
         let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
-        let pipeline = Pipeline::new(files, limits);
+        let pipeline = open_ledger(config, &directory, files, limits)?;
         let (drain, ended) =
             DrainThread::start(pipeline, watcher).map_err(io_error("start the draining thread"))?;
         let drain = Arc::new(drain);
@@ -110,6 +125,20 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
         tracing::warn!(directory = %path, "not in memory: records of apps cause disk writes");
     }
     Ok(directory)
+}
+
+fn open_ledger(
+    config: &AgentConfig,
+    directory: &Directory,
+    files: Files,
+    limits: Limits,
+) -> Result<Pipeline, RunError> {
+    let usual = || directory.agent_path().join(LEDGER_FILE);
+    let place = Place::new(config.ledger_path.clone().unwrap_or_else(usual));
+    Pipeline::open(files, &place, limits, 0).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => RunError::Occupied,
+        _ => RunError::Ledger { path: place.path().to_owned(), error },
+    })
 }
 
 /// Two descriptors per segment need more than the usual 1024.

@@ -1,5 +1,7 @@
 //! What the agent knows of one attached segment.
 
+mod keep;
+
 use std::io;
 
 use ringmeter_layout::ack;
@@ -14,6 +16,8 @@ use crate::pace::Pace;
 use crate::source::{AckSink, Source};
 use crate::spill::Cells;
 
+pub use keep::{Entry, Kept, KeptLane};
+
 /// What the ack file said when the segment was attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {
@@ -21,8 +25,17 @@ pub enum Before {
     Nothing,
     /// Up to these positions, one per lane, all was taken by an agent before this one.
     Positions(Vec<u64>),
+    /// The ledger remembers these lanes, and what was taken from cells.
+    Kept(Vec<KeptLane>),
     /// There was one, and it cannot be read: what is in the segment may have been taken.
     Unknown,
+}
+
+impl Before {
+    /// Whether what is in the cells may have been taken, nobody knows how much of it.
+    pub fn is_vague(&self) -> bool {
+        matches!(self, Self::Positions(_) | Self::Unknown)
+    }
 }
 
 /// Whether the process lives.
@@ -70,6 +83,12 @@ pub struct Segment {
     pub identity: Identity,
     /// Counts attachments; names the process in the agent.
     pub serial: u64,
+    /// Its number in the ledger.
+    pub number: u32,
+    /// Whether it was visited since the last commit.
+    pub is_visited: bool,
+    /// Whether the ack file carries the ledger's id.
+    pub has_ledger_id: bool,
     /// The header, copied once.
     pub geometry: Geometry,
     /// The file's bytes.
@@ -120,8 +139,14 @@ pub struct Attachment {
     pub source: Box<dyn Source>,
     /// The ack file.
     pub ack: Box<dyn AckSink>,
+    /// Whether the ack file carries the ledger's id.
+    pub has_ledger_id: bool,
     /// What was taken before this agent.
     pub before: Before,
+    /// What the ledger remembers of it.
+    pub kept: Option<Box<Kept>>,
+    /// Its number in the ledger.
+    pub number: u32,
     /// Whether what it holds is too old for sliding windows.
     pub is_old: bool,
     /// Whether the process lives.
@@ -131,10 +156,19 @@ pub struct Attachment {
 impl Segment {
     /// A segment of which nothing but the header was read.
     pub fn new(from: Attachment, serial: u64, now_ns: u64) -> Self {
+        let mut cells = Cells::new(now_ns);
+        let mut live = RawLive::default();
+        if let Some(kept) = from.kept {
+            live = kept.live;
+            cells.restore(kept.marks);
+        }
         Self {
             name: from.name,
             identity: from.identity,
             serial,
+            number: from.number,
+            is_visited: true,
+            has_ledger_id: from.has_ledger_id,
             geometry: from.geometry,
             source: from.source,
             ack: from.ack,
@@ -146,8 +180,8 @@ impl Segment {
             local: LocalSeries::default(),
             lanes: Vec::new(),
             next_lane: 0,
-            cells: Cells::new(now_ns),
-            live: RawLive::default(),
+            cells,
+            live,
             pace: Pace::new(),
             life_asked_ns: now_ns,
             visited_ns: now_ns,
@@ -177,8 +211,23 @@ impl Segment {
         self.geometry.lane_capacity
     }
 
-    /// Tells the app what was read: one write for all lanes that moved.
-    pub fn acknowledge(&mut self) {
+    /// Whether its cells are still to be taken as a baseline.
+    pub fn needs_baseline(&self) -> bool {
+        self.before.is_vague() && self.complete_ns == 0
+    }
+
+    /// Tells the app what is committed: one write for all lanes that moved. The first one also
+    /// says which ledger stands behind it.
+    pub fn acknowledge(&mut self, ledger_id: [u8; 16]) {
+        if !self.has_ledger_id {
+            match self.ack.write(ack::LEDGER_ID_OFFSET_BYTES, &ledger_id) {
+                Ok(()) => self.has_ledger_id = true,
+                Err(_) => {
+                    self.ack_failures = self.ack_failures.saturating_add(1);
+                    return;
+                }
+            }
+        }
         let moved = |lane: &Lane| lane.position != lane.acked;
         let Some(first) = self.lanes.iter().position(moved) else { return };
         let last = self.lanes.iter().rposition(moved).unwrap_or(first);

@@ -6,6 +6,8 @@
 //! that was first, until no live process holds it and another is held. So a rolling deployment
 //! can change buckets, and nothing counted meanwhile is lost.
 
+mod keep;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -100,6 +102,8 @@ pub struct Row {
     pub labels: LabelText,
     /// Where its totals are, among those of its kind.
     pub slot: u32,
+    /// How many series there were when it appeared.
+    ordinal: u32,
     /// How many live processes define it and did not retire it.
     holders: u32,
     /// Retired by the last process that held it.
@@ -139,6 +143,12 @@ impl Family {
     /// The series, by number.
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// What a series with these labels costs, bytes. Escapes double a text at most.
+    pub fn series_cost_bytes(&self, pairs: &[(&str, &str)]) -> u64 {
+        let texts: usize = pairs.iter().map(|(name, value)| name.len() + value.len() * 2).sum();
+        self.shape.series_cost_bytes() + texts as u64
     }
 
     /// Whether each process has a series of its own.
@@ -189,13 +199,18 @@ struct Variants {
 pub struct Registry {
     families: Vec<Family>,
     names: HashMap<Box<str>, Variants>,
-    rows: usize,
+    /// Every series in the order of appearance.
+    rows: Vec<SeriesRef>,
+    /// Until the processes from before a restart are attached again, which variant is exposed
+    /// does not change.
+    is_unsettled: bool,
+    changes: keep::Changes,
 }
 
 impl Registry {
     /// Number of series, overflow series included.
     pub fn series_count(&self) -> usize {
-        self.rows
+        self.rows.len()
     }
 
     /// Number of metrics, contradicting definitions counted apart.
@@ -238,22 +253,35 @@ impl Registry {
     ) -> Result<(u32, bool), FamilyRefused> {
         let shape = Shape::of(definition);
         let name = definition.name.as_str();
-        let known: &[u32] = self.names.get(name).map_or(&[], |v| v.families.as_slice());
-        let same = known.iter().find(|id| self.family(**id).is_some_and(|f| f.shape == shape));
-        if let Some(id) = same.copied() {
+        if let Some(id) = self.find(name, &shape) {
             self.add_holder(id);
             return Ok((id, false));
         }
+        let known = self.names.get(name).map_or(0, |v| v.families.len());
         if self.families.len() >= limits.families_max {
             return Err(FamilyRefused::Families);
         }
-        if known.len() >= limits.variants_max {
+        if known >= limits.variants_max {
             return Err(FamilyRefused::Variants);
         }
         if !budget.take_needed(shape.cost_bytes(definition.help.len())) {
             return Err(FamilyRefused::Memory);
         }
-        let id = u32::try_from(self.families.len()).map_err(|_| FamilyRefused::Families)?;
+        let id = self.push_family(definition, shape);
+        self.add_holder(id);
+        Ok((id, true))
+    }
+
+    fn find(&self, name: &str, shape: &Shape) -> Option<u32> {
+        let known = &self.names.get(name)?.families;
+        known.iter().copied().find(|id| self.family(*id).is_some_and(|f| f.shape == *shape))
+    }
+
+    /// Adds a metric without a holder. Its name and shape together are new.
+    fn push_family(&mut self, definition: &FamilyDefinition, shape: Shape) -> u32 {
+        // The limit of metrics is far below 2^32.
+        let id = u32::try_from(self.families.len()).unwrap_or(u32::MAX);
+        let name = definition.name.as_str();
         self.families.push(Family {
             meta: Arc::new(shape.meta(name, &definition.help)),
             shape,
@@ -264,8 +292,8 @@ impl Registry {
         });
         let fresh = || Variants { families: Vec::new(), exposed: id };
         self.names.entry(name.into()).or_insert_with(fresh).families.push(id);
-        self.add_holder(id);
-        Ok((id, true))
+        self.changes.expose(id);
+        id
     }
 
     fn add_holder(&mut self, id: u32) {
@@ -289,10 +317,12 @@ impl Registry {
         let is_held = |id: &u32| families.get(*id as usize).is_some_and(|f| f.holders > 0);
         let Some(family) = families.get(id as usize) else { return };
         let Some(variants) = self.names.get_mut(family.meta.name()) else { return };
-        if is_held(&variants.exposed) {
+        if self.is_unsettled || is_held(&variants.exposed) {
             return;
         }
         if let Some(newest) = variants.families.iter().rev().find(|id| is_held(id)) {
+            self.changes.expose(variants.exposed);
+            self.changes.expose(*newest);
             variants.exposed = *newest;
         }
     }
@@ -305,9 +335,11 @@ impl Registry {
         own.by_labels.insert(labels.clone(), row);
         let kept = if own.is_per_process() { pairs } else { &[] };
         let pairs = kept.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        own.rows.push(Row { labels, slot, holders: 0, is_retired: false, pairs });
-        self.rows += 1;
-        Some(SeriesRef { family, row })
+        let ordinal = u32::try_from(self.rows.len()).ok()?;
+        own.rows.push(Row { labels, slot, ordinal, holders: 0, is_retired: false, pairs });
+        let series = SeriesRef { family, row };
+        self.rows.push(series);
+        Some(series)
     }
 
     /// The row of a series.
@@ -323,7 +355,10 @@ impl Registry {
     pub fn hold(&mut self, series: SeriesRef) {
         if let Some(row) = self.row_mut(series) {
             row.holders = row.holders.saturating_add(1);
-            row.is_retired = false;
+            if std::mem::take(&mut row.is_retired) {
+                let ordinal = row.ordinal;
+                self.changes.retire(ordinal);
+            }
         }
     }
 
@@ -339,6 +374,8 @@ impl Registry {
         if let Some(row) = self.row_mut(series) {
             row.holders = row.holders.saturating_sub(1);
             row.is_retired = row.holders == 0;
+            let ordinal = row.ordinal;
+            self.changes.retire(ordinal);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! adds what is new. Marks are made at the first spill into a cell, so cells that are never used
 //! cost nothing.
 
+mod marks;
+
 use ringmeter_layout::bucket::{SpillSlot, spill_bucket_count};
 use ringmeter_layout::cell;
 use ringmeter_layout::naming::{GaugeRule, Kind};
@@ -65,6 +67,7 @@ pub struct Cells {
     has_most_recent: bool,
     size_bytes: u64,
     held_bytes: u64,
+    marks: marks::Marks,
     /// Something may be in the cells that was not taken.
     pub is_due: bool,
     /// When nothing was left in the cells for the last time.
@@ -124,7 +127,10 @@ impl Cells {
             return;
         }
         let words = usize::try_from(size_bytes / 8).unwrap_or(0);
-        let taken = None;
+        let taken = self.marks.restored(offset_bytes, words);
+        if taken.is_some() {
+            self.hold_restored(words, context.aggregate.budget());
+        }
         self.spill.push(SpillCell { offset_bytes, words, kind, bounds, placed, taken, is_retired });
     }
 
@@ -172,12 +178,18 @@ impl Cells {
     ) -> Result<(), Refusal> {
         self.sort();
         let Context { aggregate, buffers, counts, now_ns, .. } = context;
-        let held = &mut self.held_bytes;
+        let (held, marks) = (&mut self.held_bytes, &mut self.marks);
         let mut is_left = false;
         each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
+            if let Some(taken) = &cell.taken {
+                marks.note(cell.offset_bytes, taken, words);
+            }
+            let is_new = cell.taken.is_none();
             if !cell.take(words, schema, take, *now_ns, held, aggregate) {
                 counts.cells_deferred = counts.cells_deferred.saturating_add(1);
                 is_left = true;
+            } else if is_new && cell.taken.is_some() {
+                marks.note(cell.offset_bytes, &[], words);
             }
         })?;
         self.taken_ns = *now_ns;

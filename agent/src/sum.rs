@@ -27,6 +27,17 @@ impl FloatSum {
         }
     }
 
+    /// The sum and what rounding took from it, as bits.
+    pub fn words(&self) -> [u64; 2] {
+        [self.sum.to_bits(), self.lost.to_bits()]
+    }
+
+    /// The sum that gave these words; words that are missing are zero.
+    pub fn of_words(words: &[u64]) -> Self {
+        let float = |at: usize| f64::from_bits(words.get(at).copied().unwrap_or(0));
+        Self { sum: float(0), lost: float(1) }
+    }
+
     /// The sum.
     #[inline]
     pub fn value(&self) -> f64 {

@@ -7,7 +7,7 @@
 //!     10    2 version_minor  agent       agent
 //!     12    4 reserved       agent       -         zero
 //!     16   16 segment_id     agent       agent     the segment that this acknowledges
-//!     32   16 ledger_id      agent       agent     the ledger that stood behind the acks
+//!     32   16 ledger_id      agent       agent     the ledger behind the acks; zero before the first
 //!     48    8 state          agent       app       1 active, 2 final: all was taken
 //!     56   72 reserved       agent       -         zero
 //!    128  8·n positions      agent       app       per lane, the position committed
@@ -32,6 +32,8 @@ pub const VERSION_MINOR: u16 = 0;
 pub const STATE_ACTIVE: u64 = 1;
 /// Everything in the segment has been taken: its file may be removed.
 pub const STATE_FINAL: u64 = 2;
+/// Offset of the id of the ledger behind the acks; zero until the first commit.
+pub const LEDGER_ID_OFFSET_BYTES: u64 = 32;
 /// Offset of the state word.
 pub const STATE_OFFSET_BYTES: u64 = 48;
 /// Offset of the first lane's position.
@@ -74,7 +76,7 @@ const _: () = {
     assert!(offset_of!(AckHeader, version_major) == 8);
     assert!(offset_of!(AckHeader, version_minor) == 10);
     assert!(offset_of!(AckHeader, segment_id) == 16);
-    assert!(offset_of!(AckHeader, ledger_id) == 32);
+    assert!(offset_of!(AckHeader, ledger_id) as u64 == LEDGER_ID_OFFSET_BYTES);
     assert!(offset_of!(AckHeader, state) as u64 == STATE_OFFSET_BYTES);
     assert!(offset_of!(AckHeader, reserved_1) == 56);
 };

@@ -44,10 +44,28 @@ impl Agent {
     /// # Panics
     /// When it does not get ready.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test without its agent is no test")]
     pub fn start_with(directory: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary("ringmeter"));
+        let agent = Self::spawn_command(&mut command, directory, arguments);
+        agent.wait_until_ready();
+        agent
+    }
+
+    /// Starts an agent from this binary with these variables, and does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(binary: &Path, directory: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary);
+        command.envs(variables.iter().copied());
+        Self::spawn_command(&mut command, directory, &[])
+    }
+
+    #[expect(clippy::expect_used, reason = "a test without its agent is no test")]
+    fn spawn_command(command: &mut Command, directory: &Path, arguments: &[&str]) -> Self {
         let address = free_address();
-        let child = Command::new(binary("ringmeter"))
+        let child = command
             .arg("agent")
             .arg("--dir")
             .arg(directory)
@@ -57,11 +75,17 @@ impl Agent {
             .stdin(Stdio::null())
             .spawn()
             .expect("start the agent");
-        let agent = Self { process: child.into(), address };
+        Self { process: child.into(), address }
+    }
+
+    /// Waits until it has made its first pass.
+    ///
+    /// # Panics
+    /// When that takes longer than ten seconds.
+    pub fn wait_until_ready(&self) {
         wait_until("the agent is ready", Duration::from_secs(10), || {
-            agent.try_get("/-/ready").is_some_and(|answer| answer.status == 200)
+            self.try_get("/-/ready").is_some_and(|answer| answer.status == 200)
         });
-        agent
     }
 
     /// Where it listens.

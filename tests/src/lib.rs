@@ -8,6 +8,7 @@ pub mod directory;
 
 pub mod exposition;
 
+pub mod progress;
 pub mod random;
 
 pub mod process;

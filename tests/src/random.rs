@@ -5,6 +5,12 @@
 pub struct Random(u64);
 
 impl Random {
+    /// Starts from a given seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Starts from `RINGMETER_SEED`, else from the clock; prints which.
     #[must_use]
     #[expect(clippy::print_stdout, reason = "the seed is what repeats a failure")]

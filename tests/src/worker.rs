@@ -24,6 +24,15 @@ impl Worker {
         Self::start_command(Command::new(binary("worker")), directory, arguments)
     }
 
+    /// Starts another instrumented program than `worker`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_named(name: &str, directory: &Path, arguments: &str) -> Self {
+        Self::start_command(Command::new(binary(name)), directory, arguments)
+    }
+
     /// As [`start`](Self::start), with a command that runs the worker in some other setting.
     ///
     /// # Panics

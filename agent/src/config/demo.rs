@@ -93,7 +93,7 @@ impl DemoConfig {
             ["--requests-per-second"; 2],
             |text| whole_number(text, REQUESTS_PER_SECOND_MAX),
         );
-        let directory = reader.directory(written.directory.as_ref());
+        let directory = reader.path(written.directory.as_ref(), ["--dir"; 2]);
         let web_listen_address = reader.value(
             written.web_listen_address.as_deref(),
             ["--web.listen-address"; 2],

@@ -19,6 +19,11 @@ const SMALLEST: f64 = 1.0 / LARGEST;
 /// Windows grow in steps of an octave.
 const STEP: i32 = 1 << SCHEMA;
 
+/// Buckets of an octave.
+const OCTAVE: usize = 1 << SCHEMA;
+/// The counts of an octave.
+type Octave = [u64; OCTAVE];
+
 /// Where an observation is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -96,6 +101,10 @@ impl Window {
 
     /// Whether there is a count for `index` afterwards; grows if the budget allows.
     fn reserve(&mut self, index: i32, budget: &mut Budget) -> bool {
+        self.grow(index, |bytes| budget.take(bytes))
+    }
+
+    fn grow(&mut self, index: i32, take: impl FnOnce(u64) -> bool) -> bool {
         if self.get_mut(index).is_some() {
             return true;
         }
@@ -108,7 +117,7 @@ impl Window {
             (low.min(self.first), (low + STEP).max(self.first + length))
         };
         let added = usize::try_from(end - first - length).unwrap_or(0);
-        if !budget.take(added as u64 * 8) {
+        if !take(added as u64 * 8) {
             return false;
         }
         let mut counts = vec![0; self.counts.len() + added];
@@ -120,6 +129,28 @@ impl Window {
         self.first = first;
         self.counts = counts;
         true
+    }
+
+    /// The counts by octave; octave 0 begins at 2^-64.
+    fn octaves(&self) -> impl Iterator<Item = (u32, &Octave)> {
+        let first = (self.first - 1).div_euclid(STEP) - EXPONENT_MIN;
+        let octaves = u32::try_from(first).unwrap_or(0)..;
+        octaves.zip(self.counts.chunks_exact(OCTAVE).filter_map(|counts| counts.try_into().ok()))
+    }
+
+    /// Takes an octave over; says whether there is such a one.
+    fn restore(&mut self, octave: u32, counts: &Octave, budget: &mut Budget) -> bool {
+        let index = i64::from(octave) * i64::from(STEP) + i64::from(INDEX_MIN);
+        let Some(index) = i32::try_from(index).ok().filter(|index| *index <= INDEX_MAX) else {
+            return false;
+        };
+        self.grow(index, |bytes| {
+            budget.force(bytes);
+            true
+        });
+        let at = usize::try_from(index - self.first).unwrap_or(usize::MAX);
+        let own = self.counts.get_mut(at..).and_then(|own| own.get_mut(..OCTAVE));
+        own.map(|own| own.copy_from_slice(counts)).is_some()
     }
 
     /// The index nearest to `index` that has a count.
@@ -149,14 +180,30 @@ impl Window {
 pub struct Buckets {
     positive: Window,
     negative: Window,
-    zero: u64,
-    underflow: u64,
-    overflow: u64,
-    negative_overflow: u64,
-    negative_unknown: u64,
+    pub(super) zero: u64,
+    pub(super) underflow: u64,
+    pub(super) overflow: u64,
+    pub(super) negative_overflow: u64,
+    pub(super) negative_unknown: u64,
 }
 
 impl Buckets {
+    pub(super) fn positive_octaves(&self) -> impl Iterator<Item = (u32, &Octave)> {
+        self.positive.octaves()
+    }
+
+    pub(super) fn negative_octaves(&self) -> impl Iterator<Item = (u32, &Octave)> {
+        self.negative.octaves()
+    }
+
+    pub(super) fn restore_positive(&mut self, at: u32, counts: &Octave, to: &mut Budget) -> bool {
+        self.positive.restore(at, counts, to)
+    }
+
+    pub(super) fn restore_negative(&mut self, at: u32, counts: &Octave, to: &mut Budget) -> bool {
+        self.negative.restore(at, counts, to)
+    }
+
     /// Whether `place` can be counted exactly afterwards.
     pub(super) fn reserve(&mut self, place: Place, budget: &mut Budget) -> bool {
         match place {

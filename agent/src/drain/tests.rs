@@ -143,7 +143,10 @@ fn visit(damage: Vec<(usize, u8)>) -> (Option<Refusal>, Counts, u64) {
         geometry,
         source: Box::new(Liar { image, damage: Mutex::new(damage) }),
         ack: Box::new(NoAck),
+        has_ledger_id: false,
         before: Before::Nothing,
+        kept: None,
+        number: 0,
         is_old: false,
         is_alive: true,
     };

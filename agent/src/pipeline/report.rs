@@ -1,17 +1,36 @@
 //! From the pipeline's state to a snapshot.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::Pipeline;
-use crate::metrics::{self, Facts};
+use super::{Pipeline, Scope};
+use crate::broken;
+use crate::ledger::Reason as LedgerReason;
+use crate::metrics::{self, Facts, LedgerFacts, OWN_METRICS};
 use crate::quarantine::Reason;
 use crate::segment::Phase;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FamilyBlock, Snapshot};
 
 impl Pipeline {
-    /// Everything as it is now. A pass of all segments comes before.
-    pub fn snapshot(&mut self, now_ns: u64) -> Snapshot {
+    /// Everything that is committed. A pass of all segments comes before. While the ledger cannot
+    /// be written, that is what was served last, with the agent's own gauges as they are now.
+    pub fn snapshot(&mut self, now_ns: u64) -> Arc<Snapshot> {
         self.generation += 1;
+        let mut blocks = if self.is_stuck() { self.last_blocks() } else { self.app_blocks(now_ns) };
+        blocks.extend(self.own_blocks());
+        self.timing.pass_max_ns = self.timing.pass_ns;
+        self.timing.fill_max = 0.0;
+        self.last = Arc::new(Snapshot::new(self.generation, blocks));
+        Arc::clone(&self.last)
+    }
+
+    fn last_blocks(&self) -> Vec<FamilyBlock> {
+        let is_own = |name: &str| OWN_METRICS.iter().any(|metric| metric.name == name);
+        let blocks = self.last.families().iter();
+        blocks.filter(|block| !is_own(block.meta().name())).cloned().collect()
+    }
+
+    fn app_blocks(&mut self, now_ns: u64) -> Vec<FamilyBlock> {
         let mut names: Vec<(u64, String)> =
             self.segments.iter().map(|s| (s.serial, process_name(&s.geometry.id))).collect();
         names.sort_unstable();
@@ -21,20 +40,20 @@ impl Pipeline {
         };
         let live = self.segments.iter().filter(|segment| segment.phase == Phase::Live);
         let samples = live.flat_map(|segment| segment.cells.samples(segment.serial));
-        let mut blocks = self.view.blocks(&mut self.aggregate, samples, name, now_ns);
-        blocks.extend(self.own_blocks());
-        self.timing.pass_max_ns = self.timing.pass_ns;
-        self.timing.fill_max = 0.0;
-        Snapshot::new(self.generation, blocks)
+        self.view.blocks(&mut self.aggregate, samples, name, now_ns)
     }
 
     /// Notes how long the last scrape took, for the next one to tell.
     pub fn note_scrape(&mut self, duration_ns: u64, is_complete: bool) {
         self.timing.scrape_ns = duration_ns;
         self.timing.scrapes_incomplete += u64::from(!is_complete);
+        if std::mem::take(&mut self.is_late) {
+            broken::linger();
+            self.commit(Scope::All);
+        }
     }
 
-    fn own_blocks(&mut self) -> Vec<crate::snapshot::FamilyBlock> {
+    fn own_blocks(&mut self) -> Vec<FamilyBlock> {
         let (families, series, conflicts) = {
             let registry = self.aggregate.registry();
             (registry.family_count(), registry.series_count(), registry.conflict_count())
@@ -44,10 +63,18 @@ impl Pipeline {
         let lanes = || self.segments.iter().flat_map(|segment| &segment.lanes);
         let claimed = lanes().filter(|lane| lane.is_claimed).count() as u64;
         let free = lanes().count() as u64 - claimed;
-        let failures = self.segments.iter().map(|segment| segment.ack_failures);
+        let shown = self.shown();
+        let set_aside = LedgerReason::ALL.iter().zip(shown.set_aside);
         let facts = Facts {
-            counts: &self.counts,
-            rejected: &self.aggregate.rejected,
+            counts: &shown.counts,
+            rejected: &shown.rejected,
+            memory_refusals: shown.memory_refusals,
+            ledger: LedgerFacts {
+                is_writable: !self.is_stuck(),
+                commits: self.ledger.sequence(),
+                size_bytes: self.ledger.size_bytes(),
+                set_aside: set_aside.map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
+            },
             budget: self.aggregate.memory(),
             producers: self.producers(),
             segments: [
@@ -63,8 +90,10 @@ impl Pipeline {
             conflicts: conflicts as u64,
             series: series as u64,
             series_max: self.limits.series_max as u64,
-            overflowed_series: self.aggregate.overflowed_series(),
-            ack_failures: failures.fold(self.ack_failures, u64::saturating_add),
+            overflowed_series: shown.overflowed_series,
+            ack_failures: shown.ack_failures,
+            passes: shown.passes,
+            scrapes_incomplete: shown.scrapes_incomplete,
             strangers: self.strangers,
             timing: self.timing,
         };

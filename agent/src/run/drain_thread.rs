@@ -135,14 +135,17 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         let report = pipeline.pass(scope, &clock);
         if is_scrape {
             // The clients may have gone meanwhile; the snapshot is cheap to drop.
-            let snapshot = Arc::new(pipeline.snapshot(clock()));
-            pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
+            let snapshot = pipeline.snapshot(clock());
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
+            pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
         }
         if !is_ready {
             passes_to_ready += 1;
             let is_full = report.is_complete && !has_more_files;
-            if is_full || passes_to_ready >= PASSES_TO_READY_MAX {
+            let is_enough = is_full || passes_to_ready >= PASSES_TO_READY_MAX;
+            if is_enough && pipeline.is_committed() {
+                // Served again as long as no other one can be made.
+                pipeline.snapshot(clock());
                 shared.is_ready.store(true, Ordering::Relaxed);
                 tracing::info!("ready");
             }

@@ -117,8 +117,9 @@ fn a_segment_that_was_taken_before_is_removed_and_not_read_again() {
     stage.scrape();
     // As if the agent had been killed between the final ack and the removal.
     fs::write(&path, kept).expect("segment");
+    drop(stage);
     let mut next = Stage::new(&scratch);
-    assert_eq!(next.value("n_total"), None);
+    assert_eq!(next.value("n_total"), Some(5.0), "once, by the ledger");
     next.scrape();
     assert!(!path.exists());
     next.scrape();
@@ -126,18 +127,42 @@ fn a_segment_that_was_taken_before_is_removed_and_not_read_again() {
 }
 
 #[test]
-fn the_next_agent_goes_on_at_the_ack() {
+fn the_next_agent_goes_on_from_the_ledger() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    app.writer.add(app.counter, 1000);
+    app.writer.spill_add(app.counter, 1000);
+    app.writer.spill_observe(app.histogram, 0.5);
+    Stage::new(&scratch).scrape();
+    app.writer.add(app.counter, 1);
+    app.writer.spill_add(app.counter, 3);
+    app.writer.spill_observe(app.histogram, 0.5);
+    let mut next = Stage::new(&scratch);
+    assert_eq!(next.value("n_total"), Some(2004.0));
+    app.writer.spill_add(app.counter, 2);
+    let text = next.scrape();
+    assert_eq!(find(&text, "n_total"), Some(2006.0));
+    assert_eq!(find(&text, "h_count"), Some(2.0));
+    assert_eq!(find(&text, "h_sum"), Some(1.0));
+    assert_eq!(find(&text, "ringmeter_records_spilled_total"), Some(1007.0));
+}
+
+#[test]
+fn without_a_ledger_the_next_agent_goes_on_at_the_ack() {
     let scratch = Scratch::new();
     let mut app = app(&scratch, "shop", 1);
     app.writer.add(app.counter, 1000);
     app.writer.spill_add(app.counter, 1000);
     Stage::new(&scratch).scrape();
+    scratch.lose_ledger();
     app.writer.add(app.counter, 1);
     let mut next = Stage::new(&scratch);
     assert_eq!(next.value("n_total"), Some(1.0), "neither record nor cell is counted again");
     app.writer.spill_add(app.counter, 2);
-    assert_eq!(next.value("n_total"), Some(3.0));
-    assert_eq!(next.value("ringmeter_records_spilled_total"), Some(1.0));
+    let text = next.scrape();
+    assert_eq!(find(&text, "n_total"), Some(3.0));
+    assert_eq!(find(&text, "ringmeter_records_spilled_total"), Some(1.0));
+    assert_eq!(find(&text, "ringmeter_segments_baselined_total"), Some(1.0));
 }
 
 #[test]
@@ -153,10 +178,20 @@ fn an_ack_that_is_lost_counts_nothing_twice() {
     }
     drop(stage);
     let ack = scratch.path().join("agent").join(app.writer.name.ack_file());
+    let taken = f64::from(3 * CAPACITY_RECORDS);
+    for (number, damage) in (0..).zip([Vec::new(), vec![1; 300]]) {
+        fs::write(&ack, damage.clone()).expect("damage");
+        let mut next = Stage::new(&scratch);
+        let before = taken + f64::from(number);
+        assert_eq!(next.value("n_total"), Some(before), "the ledger knows");
+        app.writer.add(app.counter, 1);
+        assert_eq!(next.value("n_total"), Some(before + 1.0), "and it goes on");
+    }
     for damage in [Vec::new(), vec![1; 300]] {
         fs::write(&ack, damage).expect("damage");
+        scratch.lose_ledger();
         let mut next = Stage::new(&scratch);
-        assert_eq!(next.value("n_total"), None.or(Some(0.0)));
+        assert_eq!(next.value("n_total"), Some(0.0));
         assert_eq!(next.value("ringmeter_lanes_rebased_total"), Some(1.0));
         app.writer.add(app.counter, 1);
         assert_eq!(next.value("n_total"), Some(1.0), "and it goes on");

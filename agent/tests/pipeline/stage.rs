@@ -5,6 +5,7 @@ use std::cell::Cell;
 use ringmeter_agent::attach::Files;
 use ringmeter_agent::discover::Watcher;
 use ringmeter_agent::expose::text;
+use ringmeter_agent::ledger::Place;
 use ringmeter_agent::limits::Limits;
 use ringmeter_agent::pipeline::{PassReport, Pipeline, Scope};
 
@@ -25,7 +26,10 @@ impl Stage {
         let path = scratch.path();
         let files = Files::new(path.join("segments"), path.join("agent"));
         let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
-        Self { pipeline: Pipeline::new(files, limits), watcher, now_ns: Cell::new(1_000_000_000) }
+        let place = Place::new(path.join("agent/ledger"));
+        let now_ns = 1_000_000_000;
+        let pipeline = Pipeline::open(files, &place, limits, now_ns).expect("a ledger");
+        Self { pipeline, watcher, now_ns: Cell::new(now_ns) }
     }
 
     pub(crate) fn later(&self, by_ms: u64) {

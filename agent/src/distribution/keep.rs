@@ -1,0 +1,89 @@
+//! A distribution as words of the ledger, and back. Sliding windows begin anew.
+//!
+//! ```text
+//! word  of Area::Distribution
+//!    0  sum, bits of an f64
+//!    1  what rounding took from it
+//!    2  zeros
+//!    3  underflow
+//!    4  overflow
+//!    5  negative overflow
+//!    6  negative, and nothing more is known
+//!    7  reserved, zero
+//!    8  classic buckets, not cumulative; the last is +Inf
+//! ```
+//!
+//! Slice n of `Area::Positive` and `Area::Negative` are the 32 buckets from 2^(n-64) to 2^(n-63).
+
+use super::{Buckets, Distribution};
+use crate::budget::Budget;
+use crate::ledger::{Area, Ledger, SLICE_WORDS, Slice};
+use crate::sum::FloatSum;
+
+const RARE_AT: usize = 2;
+const CLASSIC_AT: usize = 8;
+
+impl Distribution {
+    /// Puts all of it as that of `slot`.
+    pub fn put(&self, slot: u32, ledger: &mut Ledger) {
+        let mut words = Vec::with_capacity(CLASSIC_AT + self.classic.len());
+        words.extend(self.sum.words());
+        words.extend(self.buckets.rare());
+        words.resize(CLASSIC_AT, 0);
+        words.extend_from_slice(&self.classic);
+        ledger.put_all(Area::Distribution.key(slot, 0), &words);
+        for (octave, counts) in self.buckets.positive_octaves() {
+            ledger.put(Area::Positive.key(slot, octave), counts);
+        }
+        for (octave, counts) in self.buckets.negative_octaves() {
+            ledger.put(Area::Negative.key(slot, octave), counts);
+        }
+    }
+
+    /// Takes one slice over; says whether it can be.
+    pub fn restore(&mut self, area: Area, slice: u32, words: &Slice, budget: &mut Budget) -> bool {
+        match area {
+            Area::Positive => self.buckets.restore_positive(slice, words, budget),
+            Area::Negative => self.buckets.restore_negative(slice, words, budget),
+            _ => {
+                let first = slice as usize * SLICE_WORDS;
+                let used = words.iter().enumerate().filter(|(_, word)| **word != 0);
+                used.map(|(at, word)| (first.saturating_add(at), *word))
+                    .all(|(at, word)| self.restore_word(at, word))
+            }
+        }
+    }
+
+    fn restore_word(&mut self, at: usize, word: u64) -> bool {
+        if let Some(index) = at.checked_sub(CLASSIC_AT) {
+            let bucket = self.classic.get_mut(index);
+            return bucket.map(|bucket| *bucket = word).is_some();
+        }
+        if let Some(index) = at.checked_sub(RARE_AT) {
+            return self.buckets.restore_rare(index, word);
+        }
+        let mut sum = self.sum.words();
+        if let Some(own) = sum.get_mut(at) {
+            *own = word;
+        }
+        self.sum = FloatSum::of_words(&sum);
+        true
+    }
+}
+
+impl Buckets {
+    fn restore_rare(&mut self, index: usize, count: u64) -> bool {
+        let places = [
+            &mut self.zero,
+            &mut self.underflow,
+            &mut self.overflow,
+            &mut self.negative_overflow,
+            &mut self.negative_unknown,
+        ];
+        places.into_iter().nth(index).map(|own| *own = count).is_some()
+    }
+
+    fn rare(&self) -> [u64; 5] {
+        [self.zero, self.underflow, self.overflow, self.negative_overflow, self.negative_unknown]
+    }
+}

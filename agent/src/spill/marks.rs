@@ -1,0 +1,114 @@
+//! What was taken from cells, as slices of the segment file in the ledger, and back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Cells, SpillCell};
+use crate::budget::Budget;
+use crate::ledger::{Area, Ledger, SLICE_WORDS, Slice, ZERO};
+
+const WORD_BYTES: u64 = 8;
+const SLICE_BYTES: u64 = SLICE_WORDS as u64 * WORD_BYTES;
+
+/// Slices that changed since the last commit, and slices from before a restart.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    changed: BTreeSet<u32>,
+    restored: BTreeMap<u32, Slice>,
+}
+
+/// The slice that a byte of the file is in. Segments are far below 2^40 bytes.
+fn slice_at(offset_bytes: u64) -> u32 {
+    u32::try_from(offset_bytes / SLICE_BYTES).unwrap_or(u32::MAX)
+}
+
+impl Marks {
+    /// Notes which slices change when `taken` becomes `words`; what `taken` lacks was zero.
+    pub(super) fn note(&mut self, offset_bytes: u64, taken: &[u64], words: &[u64]) {
+        let mut last = None;
+        let before = taken.iter().chain(std::iter::repeat(&0));
+        for (at, _) in (0u64..).zip(words.iter().zip(before)).filter(|(_, (a, b))| a != b) {
+            let slice = slice_at(offset_bytes + at * WORD_BYTES);
+            if last != Some(slice) {
+                self.changed.insert(slice);
+                last = Some(slice);
+            }
+        }
+    }
+
+    /// What was taken from a cell before the restart, if anything was.
+    pub(super) fn restored(&self, offset_bytes: u64, words: usize) -> Option<Box<[u64]>> {
+        if self.restored.is_empty() {
+            return None;
+        }
+        let end_bytes = offset_bytes + words as u64 * WORD_BYTES;
+        let mut taken = vec![0; words];
+        let mut is_any = false;
+        let range = slice_at(offset_bytes)..=slice_at(end_bytes.saturating_sub(WORD_BYTES));
+        for (slice, own) in self.restored.range(range) {
+            let first = u64::from(*slice) * SLICE_BYTES;
+            for (at, word) in (0u64..).zip(own).filter(|(_, word)| **word != 0) {
+                let offset = (first + at * WORD_BYTES).checked_sub(offset_bytes);
+                let index = offset.and_then(|offset| usize::try_from(offset / WORD_BYTES).ok());
+                if let Some(target) = index.and_then(|index| taken.get_mut(index)) {
+                    *target = *word;
+                    is_any = true;
+                }
+            }
+        }
+        is_any.then(|| taken.into())
+    }
+}
+
+impl Cells {
+    /// Goes on from what was taken before a restart. Definitions come after.
+    pub fn restore(&mut self, marks: BTreeMap<u32, Slice>) {
+        self.marks.restored = marks;
+    }
+
+    /// Puts the slices that changed since the last call.
+    pub fn put_marks(&mut self, number: u32, ledger: &mut Ledger) {
+        for slice in std::mem::take(&mut self.marks.changed) {
+            ledger.put(Area::Marks.key(number, slice), &self.slice(slice));
+        }
+    }
+
+    /// Every slice that the ledger may have of these cells.
+    pub fn marked(&self) -> Vec<u32> {
+        let mut slices: BTreeSet<u32> = self.marks.restored.keys().copied().collect();
+        for cell in self.spill.iter().filter(|cell| cell.taken.is_some()) {
+            slices.extend(slice_at(cell.offset_bytes)..=slice_at(end_bytes(cell) - WORD_BYTES));
+        }
+        slices.into_iter().collect()
+    }
+
+    /// The words taken from 256 bytes of the file. Cells are sorted by now.
+    fn slice(&self, slice: u32) -> Slice {
+        let mut words = ZERO;
+        let start = u64::from(slice) * SLICE_BYTES;
+        // The cells of an honest segment do not overlap; of another one some cell is found.
+        let first = self.spill.partition_point(|cell| end_bytes(cell) <= start);
+        let cells = self.spill.get(first..).unwrap_or_default().iter();
+        for cell in cells.take_while(|cell| cell.offset_bytes < start + SLICE_BYTES) {
+            let Some(taken) = &cell.taken else { continue };
+            for (at, word) in (0u64..).zip(taken.iter()) {
+                let offset = (cell.offset_bytes + at * WORD_BYTES).checked_sub(start);
+                let index = offset.and_then(|offset| usize::try_from(offset / WORD_BYTES).ok());
+                if let Some(target) = index.and_then(|index| words.get_mut(index)) {
+                    *target = *word;
+                }
+            }
+        }
+        words
+    }
+
+    /// Pays for a mark from before the restart, which is there whatever the limit says.
+    pub(super) fn hold_restored(&mut self, words: usize, budget: &mut Budget) {
+        let bytes = words as u64 * WORD_BYTES;
+        budget.force(bytes);
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+    }
+}
+
+fn end_bytes(cell: &SpillCell) -> u64 {
+    cell.offset_bytes + cell.words as u64 * WORD_BYTES
+}
