@@ -158,6 +158,11 @@ impl Ledger {
         !self.staged.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn staged_count(&self) -> usize {
+        self.staged.len()
+    }
+
     /// Whether a commit has happened that is not in place yet. Until it is, nothing may be put.
     pub fn is_behind(&self) -> bool {
         self.phase == Phase::Copying
