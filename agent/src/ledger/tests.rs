@@ -99,7 +99,7 @@ proptest! {
     fn a_writer_that_ends_at_any_byte_leaves_the_commit_before_or_after(
         commits in prop::collection::vec(changes(), 1..6),
         last in changes(),
-        part in 0.0f64..1.0,
+        part: prop::sample::Index,
     ) {
         let memory = Memory::default();
         let (mut before, mut total) = (Model::new(), 0);
@@ -113,8 +113,8 @@ proptest! {
         let mut after = before.clone();
         last.into_iter().for_each(|change| apply(&mut own, &mut after, change));
         // Journal and copy are about equally long.
-        let most = 2.1 * (64.0 + 300.0 * own.staged_count() as f64) + 200.0;
-        memory.stop_after(Some((most * part) as usize));
+        let stop = part.index(630 * own.staged_count() + 340);
+        memory.stop_after(Some(stop));
         let is_committed = own.commit().is_ok();
         drop(own);
         memory.stop_after(None);
@@ -129,7 +129,7 @@ proptest! {
         prop_assert!(contents.sequence == total || contents.sequence == total + 1);
         // The next writer goes on, and is interrupted while it copies the journal.
         let mut next = Ledger::resume(Box::new(memory.clone()), &contents);
-        memory.stop_after(Some((most * part) as usize / 2));
+        memory.stop_after(Some(stop / 2));
         let _ = next.commit();
         memory.stop_after(None);
         prop_assert_eq!(&memory.parse().unwrap().map(|c| model(&c)).unwrap_or_default(), &found);
