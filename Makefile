@@ -119,9 +119,9 @@ test: ## The quick tests only: style, unit, property, documentation
 	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
 
 .PHONY: bench
-bench: ## What it costs beside its peers: one table
+bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measures some rows only
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
-	$(CARGO) bench -p ringmeter-benches
+	$(CARGO) run --release -p ringmeter-benches --bin bench -- $(BENCH_ARGS)
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz

@@ -134,6 +134,10 @@ impl Definitions {
         let mut used = 0;
         while *left > 0 && !self.is_complete() {
             let entry = bytes.get(used..).unwrap_or_default();
+            if entry.is_empty() {
+                // The buffer ends with an entry; so may a chunk, without an end mark then.
+                break;
+            }
             let (definition, size) = match Definition::parse(entry) {
                 Ok(parsed) => parsed,
                 // It may go on behind the buffer, if it is not the first in it.

@@ -86,11 +86,15 @@ pub(crate) fn apply_privately(inner: &'static Inner, series: &'static Series, op
     }
 }
 
-/// Moves what a series has counted privately into the segment. Each count moves once: a word is
-/// taken by exchanging it for zero.
+/// Moves what a counter or distribution has counted privately into the segment. Each count moves
+/// once: a word is taken by exchanging it for zero. (Gauges are taken over before, see
+/// [`Inner::take_over`].)
 pub(crate) fn move_series(inner: &Inner, segment: &Segment, series: &Series) {
     let Some(private) = &inner.private else { return };
     let kind = series.kind();
+    if kind == Kind::Gauge {
+        return;
+    }
     let to = segment.memory().and_then(|memory| series.cell(memory));
     let (Some(from), Some(to)) = (series.cell(private), to) else { return };
     let mut moved = false;
@@ -106,7 +110,7 @@ pub(crate) fn move_series(inner: &Inner, segment: &Segment, series: &Series) {
             to.add_relaxed(taken);
         }
     }
-    if moved && kind != Kind::Gauge {
+    if moved {
         segment.publish_shared_spill();
     }
 }
@@ -114,7 +118,7 @@ pub(crate) fn move_series(inner: &Inner, segment: &Segment, series: &Series) {
 const fn holds_float(kind: Kind, word: usize) -> bool {
     match kind {
         Kind::Counter => word == cell::COUNTER_FLOAT,
-        Kind::Gauge => word == cell::GAUGE_VALUE,
+        Kind::Gauge => false,
         Kind::Histogram | Kind::Summary => word == cell::DISTRIBUTION_SUM,
     }
 }
@@ -140,5 +144,62 @@ pub(crate) fn apply_change(memory: Option<&Mapping>, series: &Series, change: Ga
     match change {
         GaugeChange::Set(value) => gauge.set(value),
         GaugeChange::Add(value) => gauge.add(value),
+    }
+}
+
+/// A private gauge's value once the gauge lives in a segment: a not-a-number that no calculation
+/// yields.
+const TAKEN_OVER: u64 = 0x7ff8_5249_4e47_4d54;
+
+/// Changes a gauge in private memory, or in the segment that it has been taken over to.
+pub(crate) fn change_privately(inner: &Inner, series: &Series, change: GaugeChange) {
+    let Some(word) = inner.private.as_ref().and_then(|p| p.word(series.cell_offset_bytes)) else {
+        return;
+    };
+    let mut seen = word.load_relaxed();
+    loop {
+        if seen == TAKEN_OVER {
+            // PAIRS WITH: `gauges`: set before the first gauge was taken over to it.
+            fence_all();
+            let segment = inner.gauges.get();
+            apply_change(segment.and_then(Segment::memory), series, change);
+            return;
+        }
+        let new = match change {
+            GaugeChange::Set(value) => value,
+            GaugeChange::Add(value) => f64::from_bits(seen) + value,
+        };
+        match word.compare_exchange_weak_relaxed(seen, new.to_bits()) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
+}
+
+impl Inner {
+    /// Gives a gauge's private value to a segment, before anybody records there. From the moment
+    /// at which the private word says so, every change goes to the segment, so none is lost and
+    /// none is applied to an older value. Under the registration lock.
+    pub(crate) fn take_over(&self, segment: &'static Segment, series: &Series) {
+        if series.kind() != Kind::Gauge {
+            return;
+        }
+        let at = series.cell_offset_bytes;
+        let from = self.private.as_ref().and_then(|private| private.word(at));
+        let to = segment.memory().and_then(|memory| memory.words(at, 2));
+        let (Some(from), Some([value, changes])) = (from, to) else { return };
+        self.gauges.set(segment);
+        let mut seen = from.load_relaxed();
+        while seen != TAKEN_OVER {
+            value.store_relaxed(seen);
+            changes.store_relaxed(u64::from(seen != 0));
+            // PAIRS WITH: `gauges`: a change that finds its gauge taken over finds the segment, and
+            // the value there.
+            fence_all();
+            match from.compare_exchange_acquire(seen, TAKEN_OVER) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
     }
 }

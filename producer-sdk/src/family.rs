@@ -226,7 +226,9 @@ macro_rules! family {
             /// The metric of these label values, in the order of the label names.
             ///
             /// Where they break a rule or a limit it is the family's overflow series, which is
-            /// exposed with the label `ringmeter_overflow="true"`: totals are kept.
+            /// exposed with the label `ringmeter_overflow="true"`: totals are kept. Such a lookup,
+            /// and one of values that this thread has not looked up lately, takes about a
+            /// microsecond and may wait for others of its kind.
             #[inline(always)]
             #[must_use]
             pub fn with(&self, values: &[&str]) -> $metric {

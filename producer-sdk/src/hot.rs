@@ -36,6 +36,10 @@ const RECORD_STEP_BYTES: u64 = RECORD_SIZE_BYTES as u64;
 #[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
 const SLOT_SIZE_BYTES: u32 = (SLOT_WORDS * 8) as u32;
 
+/// The word of a binding whose metric cannot be registered: no record has it, and its slot is the
+/// null slot.
+const FAILED: u64 = u64::MAX;
+
 /// What a handle needs to record. Unbound until its metric is registered.
 #[derive(Debug)]
 pub(crate) struct Binding {
@@ -98,15 +102,22 @@ impl Binding {
         }
     }
 
-    /// Binds to a series; the slot last, so that the fast path never sees half a binding.
-    pub(crate) fn bind(&self, series: &'static Series) {
+    /// Binds to a series, unless it is bound already; returns the series that it is bound to.
+    ///
+    /// Who comes first decides for good, and everybody writes what follows from that series; the
+    /// slot last, so that the fast path never sees half a binding.
+    pub(crate) fn bind(&self, series: &'static Series) -> &'static Series {
+        self.series.set_if(None, series);
+        let series = self.series.get().unwrap_or(series);
         let cell = u32::try_from(series.cell_offset_bytes).unwrap_or(0);
         self.cell_offset_bytes.store(cell, Ordering::Relaxed);
         self.word.store_relaxed(series.record_word);
-        self.series.set(series);
         let slot = find_slot(series);
-        // PAIRS WITH: `binding`, the load in `slot`.
-        self.slot_offset_bytes.store(slot, Ordering::Release);
+        if !self.is_signal_safe() {
+            // PAIRS WITH: `binding`, the load in `slot`.
+            self.slot_offset_bytes.store(slot, Ordering::Release);
+        }
+        series
     }
 
     /// The same series, recorded into cells only, so that a signal handler may do it.
@@ -120,14 +131,15 @@ impl Binding {
         self.slot_offset_bytes.load(Ordering::Relaxed) == SIGNAL_SLOT * SLOT_SIZE_BYTES
     }
 
-    /// Remembers that the metric cannot be registered, so that no use tries again.
+    /// Remembers that the metric cannot be registered, so that no use tries again. Without effect
+    /// where another thread has bound it meanwhile.
     pub(crate) fn fail(&self) {
-        self.cell_offset_bytes.store(u32::MAX, Ordering::Relaxed);
+        let _ = self.word.compare_exchange_acquire(0, FAILED);
     }
 
     /// Whether [`fail`](Self::fail) was called.
     pub(crate) fn has_failed(&self) -> bool {
-        self.series.get().is_none() && self.cell_offset_bytes.load(Ordering::Relaxed) == u32::MAX
+        self.series.get().is_none() && self.word.load_relaxed() == FAILED
     }
 
     /// The series, once it is bound.

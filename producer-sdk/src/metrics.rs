@@ -40,8 +40,7 @@ pub(crate) fn register(
         return Err(RegisterError::NoSpace { name: String::new(), reason });
     };
     let series = producer.series_of(kind, &spec.options())?;
-    binding.bind(series);
-    Ok(series)
+    Ok(binding.bind(series))
 }
 
 /// What an unbound handle does at its first use: registers, or counts that it could not.

@@ -8,6 +8,7 @@ use crate::cells::{move_series, move_word};
 use crate::error::OpenError;
 use crate::registry::{Entry, Inner, PRIVATE_RECORDS_OFFSET_BYTES, Series};
 use crate::segment::Segment;
+use crate::thread::NULL_SLOT;
 
 /// Between two attempts from the 1024th private record on.
 const ATTEMPT_INTERVAL_RECORDS: u64 = 1024;
@@ -59,23 +60,42 @@ impl Inner {
 
     /// Gives a segment what was registered while it had no room. The caller holds the
     /// registration lock.
-    pub(crate) fn catch_up(&self, segment: &Segment) -> Result<(), OpenError> {
+    pub(crate) fn catch_up(&self, segment: &'static Segment) -> Result<(), OpenError> {
         let done = segment.definition_count();
-        if done == self.registry.log.len() {
+        let all = self.registry.log.len();
+        if done == all {
             return Ok(());
         }
         let filled = self.fill(segment);
-        self.move_private_counts(segment);
+        // The entry that was registered just now has counted nothing yet.
+        if done + 1 < all {
+            self.move_private_counts(segment);
+        }
         filled
+    }
+
+    /// Keeps blank segments in stock, so that opening one need not allocate.
+    pub(crate) fn refill_spares(&self) {
+        for spare in &self.spares {
+            if self.slot == NULL_SLOT || spare.get().is_some() {
+                continue;
+            }
+            if let Some(blank) = Segment::blank() {
+                spare.set_if(None, blank);
+            }
+        }
     }
 
     /// Writes what is registered and not in the segment yet: cells at the places they have in
     /// every segment of this line of processes, then the definitions in their order.
-    pub(crate) fn fill(&self, segment: &Segment) -> Result<(), OpenError> {
+    fn fill(&self, segment: &'static Segment) -> Result<(), OpenError> {
         for chunk in self.registry.cell_chunks.iter_from(segment.cell_chunk_count()) {
             segment.place_cells(chunk.kind, chunk.offset_bytes, chunk.length_bytes)?;
         }
         for entry in self.registry.log.iter_from(segment.definition_count()) {
+            if let Entry::Series(series) = entry {
+                self.take_over(segment, series);
+            }
             segment.define(entry.encoded(), self.registry.cell_ranges())?;
         }
         Ok(())
@@ -118,11 +138,12 @@ impl Inner {
 mod linux {
     use ringmeter_layout::directory;
 
-    use super::{Inner, OpenError};
+    use super::{Inner, NULL_SLOT, OpenError};
+    use crate::leaked::Leaked;
     use crate::os;
     use crate::registry::Place;
     use crate::segment::{BirthPlan, Segment, sweep};
-    use crate::thread::{NULL_SLOT, PRODUCER_SLOTS};
+    use crate::thread::PRODUCER_SLOTS;
 
     impl Inner {
         /// Makes a segment and moves what was counted meanwhile into it. The caller holds the
@@ -146,9 +167,9 @@ mod linux {
                 agent_path: &place.agent_path,
             };
             let segment = self.blank_segment(plan.incarnation).ok_or(OpenError::Unsupported)?;
-            segment.open(&plan, |segment| self.fill(segment)).inspect_err(|_| {
+            segment.open(&plan, || self.fill(segment)).inspect_err(|_| {
                 // Keeps what was achieved for the next attempt.
-                self.spare.set(segment);
+                self.spares[0].set(segment);
             })?;
             let ancestor = self.shared.get();
             self.shared.set(segment);
@@ -174,9 +195,9 @@ mod linux {
 
         /// The spare one if this process may use it, else a new one.
         fn blank_segment(&self, incarnation: u64) -> Option<&'static Segment> {
-            let spare = self.spare.take();
-            let usable = spare.filter(|spare| spare.is_blank() || spare.is_of(incarnation));
-            usable.or_else(Segment::blank)
+            let is_usable = |spare: &&Segment| spare.is_blank() || spare.is_of(incarnation);
+            let mut spares = self.spares.iter().filter_map(Leaked::take);
+            spares.find(is_usable).or_else(Segment::blank)
         }
     }
 }

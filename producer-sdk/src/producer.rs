@@ -15,7 +15,6 @@ use crate::leaked::Leaked;
 use crate::options::Options;
 use crate::os;
 use crate::registry::{Entry, Inner, Registry, Series};
-use crate::segment::Segment;
 use crate::slow::{self, PRODUCERS};
 use crate::thread::{self, NULL_SLOT, PRODUCER_SLOTS};
 
@@ -127,17 +126,14 @@ impl Producer {
         let watched = thread::prepare(&slow::RELEASE_LANES);
         let slot = if config.private_only || !watched { NULL_SLOT } else { next_slot() };
         let private = Mapping::private(config.segment_size_max_bytes).ok();
-        let spare = Leaked::empty();
-        if let Some(blank) = Segment::blank().filter(|_| slot != NULL_SLOT) {
-            spare.set(blank);
-        }
         let inner: &'static Inner = Box::leak(Box::new(Inner {
             config,
             config_problems,
             slot,
             private,
             shared: Leaked::empty(),
-            spare,
+            spares: [const { Leaked::empty() }; 2],
+            gauges: Leaked::empty(),
             registry: Registry::new(),
             place: Leaked::empty(),
             reason: Mutex::new(None),
@@ -145,11 +141,9 @@ impl Producer {
         if let Some(producer) = PRODUCERS.get(slot as usize) {
             producer.set(inner);
         }
+        inner.refill_spares();
         inner.try_open();
-        // For the child of a fork, which must not allocate to open its own.
-        if let Some(blank) = Segment::blank().filter(|_| inner.segment().is_some()) {
-            inner.spare.set(blank);
-        }
+        inner.refill_spares();
         Self { inner }
     }
 
@@ -185,11 +179,12 @@ impl Producer {
         reason.as_ref().map(ToString::to_string)
     }
 
-    /// Tries to open a segment now, if there is none; says whether there is one.
+    /// Tries now to open a segment, or to give it what it had no room for; says whether there is
+    /// one with everything in it.
     ///
     /// Also happens by itself while records are made.
     pub fn open(&self) -> bool {
-        self.inner.segment().is_some() || self.inner.try_open().is_some()
+        self.inner.try_open().is_some()
     }
 
     /// Makes this thread ready, so that its first record already takes the fast path: claims a
@@ -224,8 +219,22 @@ impl Producer {
     }
 }
 
+/// Slots given back by producers that were not kept.
+static SLOTS_FREE: [Word; PRODUCER_SLOTS as usize] =
+    [const { Word::new(0) }; PRODUCER_SLOTS as usize];
+
+fn give_back_slot(slot: u32) {
+    if let Some(free) = SLOTS_FREE.get(slot as usize) {
+        free.store_release(1);
+    }
+}
+
 /// The next free slot, or the null slot when all are taken.
 fn next_slot() -> u32 {
+    let is_free = |free: &Word| free.compare_exchange_acquire(1, 0).is_ok();
+    if let Some(slot) = SLOTS_FREE.iter().position(is_free) {
+        return u32::try_from(slot).unwrap_or(NULL_SLOT);
+    }
     let given = SLOTS_GIVEN.add_relaxed(1);
     u32::try_from(given).ok().filter(|slot| *slot < PRODUCER_SLOTS).unwrap_or(NULL_SLOT)
 }
@@ -344,10 +353,15 @@ impl ProducerBuilder {
         if !problems.is_empty() {
             return Err(OpenError::Config(problems));
         }
+        if let Err(error) = ringmeter_layout::directory::find(self.settings.directory.as_deref()) {
+            return Err(OpenError::Directory(error));
+        }
         let producer = self.build();
         if producer.inner.segment().is_some() {
             return Ok(producer);
         }
+        // Nobody has a handle of it, so its slot may be another's.
+        give_back_slot(producer.inner.slot);
         let reason = producer.inner.reason.try_lock().ok().and_then(|mut reason| reason.take());
         Err(reason.unwrap_or(OpenError::Unsupported))
     }

@@ -121,7 +121,8 @@ impl Inner {
         }
         series.state.store_relaxed(state + 1);
         let at = series.cell_offset_bytes + cell::state_word(series.kind()) as u64 * 8;
-        if let Some(segment) = self.segment() {
+        // Where the series is not defined yet, its cell may lie behind the end of the file.
+        if let Some(segment) = self.segment_with(series) {
             if let Some(word) = segment.memory().and_then(|memory| memory.word(at)) {
                 word.store_relaxed(state + 1);
             }
@@ -131,6 +132,8 @@ impl Inner {
     }
 
     fn registration(&self, name: &str) -> Result<Registration<'_>, RegisterError> {
+        // Registering may allocate; opening a segment, in the child of a fork above all, may not.
+        self.refill_spares();
         self.lock().ok_or_else(|| no_space(name, &"the process has no memory left"))
     }
 
@@ -187,8 +190,8 @@ impl Inner {
             return Err(OpenError::SegmentSizeLimit { limit_bytes });
         }
         if let Some(segment) = self.segment() {
-            // What fails here is tried again by `catch_up`.
-            if let Err(error) = self.fill(segment) {
+            // What fails here is tried again by the slow path.
+            if let Err(error) = self.catch_up(segment) {
                 self.keep_reason(error);
             }
         }

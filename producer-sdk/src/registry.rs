@@ -158,8 +158,11 @@ pub(crate) struct Inner {
     pub(crate) private: Option<Mapping>,
     /// The segment of this process, or one of an ancestor: only `Segment::is_of` tells.
     pub(crate) shared: Leaked<Segment>,
-    /// A blank one, so that a child need not allocate; or one whose opening has not finished.
-    pub(crate) spare: Leaked<Segment>,
+    /// Blank ones, so that neither opening late nor a child need allocate; the first may be one
+    /// whose opening has not finished.
+    pub(crate) spares: [Leaked<Segment>; 2],
+    /// The segment to which gauges have been taken over, whether or not it is open yet.
+    pub(crate) gauges: Leaked<Segment>,
     pub(crate) registry: Registry,
     pub(crate) place: Leaked<Place>,
     /// Why there is no segment.

@@ -493,8 +493,12 @@ impl Segment {
             let identity = Identity::of(&file).ok()?;
             Some(AckFile { file, identity })
         });
-        if let Some(old) = core::mem::replace(&mut *ack, new) {
-            old.close();
+        // One that cannot be opened now (no descriptor left, another root) is no reason to give
+        // up the one that is.
+        if new.is_some() {
+            if let Some(old) = core::mem::replace(&mut *ack, new) {
+                old.close();
+            }
         }
     }
 

@@ -5,9 +5,8 @@
 //! allocates while there is a segment.
 
 use ringmeter_layout::lane::{self, ACK_READ_INTERVAL_RECORDS};
-use ringmeter_layout::word::fence_all;
 
-use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, move_series};
+use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, change_privately};
 use crate::registry::{Inner, Series};
 use crate::segment::{NoLane, Patience, Segment};
 use crate::thread::{
@@ -195,18 +194,7 @@ pub(crate) fn change_gauge(series: &'static Series, change: GaugeChange, in_sign
         apply_change(segment.memory(), series, change);
         return;
     }
-    apply_change(inner.private.as_ref(), series, change);
-    fence_all();
-    let Some(segment) = inner.segment_with(series) else { return };
-    match change {
-        GaugeChange::Add(_) => move_series(inner, segment, series),
-        GaugeChange::Set(_) => {
-            // The value must not be added to what other threads have set by now.
-            let word = inner.private.as_ref().and_then(|p| p.word(series.cell_offset_bytes));
-            word.map(|word| word.swap_acq_rel(0));
-            apply_change(segment.memory(), series, change);
-        }
-    }
+    change_privately(inner, series, change);
 }
 
 /// Hands back every lane of a block; runs when its thread ends.

@@ -5,19 +5,27 @@
 //!
 //! ```text
 //! word of a slot   what                                               while there is no lane
-//!  0 CURSOR        address of the next record                         0
-//!  1 END           address at which the fast path stops               0
-//!  2 BIAS          sixteen times the position, less CURSOR            0
-//!  3 TAIL          address of the lane's tail                         0
-//!  4 BASE          address of the segment, for gauges                 0, or set without a lane
-//!  5 SEGMENT       address of the `Segment` that all this belongs to     0
-//!  6 LANE          index of the lane plus one                         0
+//!  0 SEGMENT       address of the `Segment` that all this belongs to     0
+//!  1 LANE          index of the lane plus one                         0
+//!  2 CURSOR        address of the next record                         0
+//!  3 END           address at which the fast path stops               0
+//!  4 TAIL          address of the lane's tail                         0
+//!  5 BIAS          sixteen times the position, less CURSOR            0
+//!  6 BASE          address of the segment, for gauges                 0, or set without a lane
 //!  7 ACK           the ack as last read                               records until the next try
 //! ```
+//!
+//! Blocks and segments start on pages, slots and control lines on cache lines, and a tail is the
+//! first word of its line. So that no word of the fast path has the offset of a tail within its
+//! page, the first two words are such as only the slow path reads: processors guess by the low
+//! bits of addresses which load needs which earlier store, and a wrong guess at every record
+//! costs more than the record.
 //!
 //! In a slot of zeros CURSOR equals END: the fast path takes it for full and leaves for the slow
 //! path, which finds out why. So an unregistered thread, a forked child and a full lane cost the
 //! fast path one comparison together.
+
+use core::cell::Cell;
 
 use ringmeter_layout::mapping::Mapping;
 use ringmeter_layout::word::Word;
@@ -36,13 +44,13 @@ pub(crate) const SIGNAL_SLOT: u32 = 62;
 /// Slots that producers may have.
 pub(crate) const PRODUCER_SLOTS: u32 = 62;
 
-pub(crate) const CURSOR: usize = 0;
-pub(crate) const END: usize = 1;
-pub(crate) const BIAS: usize = 2;
-pub(crate) const TAIL: usize = 3;
-pub(crate) const BASE: usize = 4;
-pub(crate) const SEGMENT: usize = 5;
-pub(crate) const LANE: usize = 6;
+pub(crate) const SEGMENT: usize = 0;
+pub(crate) const LANE: usize = 1;
+pub(crate) const CURSOR: usize = 2;
+pub(crate) const END: usize = 3;
+pub(crate) const TAIL: usize = 4;
+pub(crate) const BIAS: usize = 5;
+pub(crate) const BASE: usize = 6;
 pub(crate) const ACK: usize = 7;
 
 /// Entries of the lookup cache; each has an owner and the address of a series.
@@ -62,6 +70,8 @@ static EMPTY: Block = [const { Word::new(0) }; BLOCK_WORDS];
 
 /// Threads that can have a block at once; further ones record into cells.
 const BLOCKS_MAX: usize = 1024;
+/// Calls between two searches for a block, while there is none left.
+const SEARCH_INTERVAL: u32 = 4096;
 /// Blocks made so far. In ordinary memory: a child must know which ones are taken.
 static BLOCKS: [Leaked<Block>; BLOCKS_MAX] = [const { Leaked::empty() }; BLOCKS_MAX];
 /// One where a block is a living thread's.
@@ -74,6 +84,8 @@ thread_local! {
     // Constant and without a destructor: reaching it is one instruction, at any time of a
     // thread's life, and takes no lock of the loader.
     static BLOCK: ThreadRef<Block> = const { ThreadRef::new(&EMPTY) };
+    /// Calls of `own_block` until this thread looks for a block again, after it found none.
+    static PATIENCE: Cell<u32> = const { Cell::new(0) };
 }
 
 /// This thread's block, or the empty one.
@@ -115,9 +127,19 @@ pub(crate) fn own_block() -> Option<&'static Block> {
     if is_own(block) {
         return Some(block);
     }
-    let index = (0..BLOCKS_MAX)
+    let patience = PATIENCE.with(Cell::get);
+    if patience > 0 {
+        PATIENCE.with(|cell| cell.set(patience - 1));
+        return None;
+    }
+    let found = (0..BLOCKS_MAX)
         // PAIRS WITH: `block-owner`, the store in `at_exit`.
-        .find(|index| TAKEN[*index].compare_exchange_acquire(0, 1).is_ok())?;
+        .find(|index| TAKEN[*index].compare_exchange_acquire(0, 1).is_ok());
+    let Some(index) = found else {
+        // Looking through all of them for every record would cost microseconds.
+        PATIENCE.with(|cell| cell.set(SEARCH_INTERVAL));
+        return None;
+    };
     let made = BLOCKS[index].get().or_else(|| make(index));
     let armed = made.filter(|_| EXIT.arm(index + 1));
     match armed {

@@ -184,3 +184,37 @@ fn what_is_recorded_at_exit_arrives() {
     wait_until("the process is gone", Duration::from_secs(5), || directory.segments().is_empty());
     assert_eq!(agent.scrape().value(COUNT), 101.0);
 }
+
+#[test]
+fn what_has_no_room_may_be_removed_and_comes_back_with_its_total() {
+    let directory = Directory::of_size(1 << 20);
+    let mut worker = Worker::start(directory.path(), "pending");
+    worker.wait_until_done();
+    let agent = Agent::start(directory.path());
+    let scrape = agent.scrape();
+    assert_eq!(scrape.sum("worker_many_count"), 300.0);
+    assert_eq!(scrape.value("worker_level"), 1.0);
+    assert_eq!(scrape.lost(), 0.0);
+}
+
+#[test]
+fn gauges_set_while_they_move_into_a_segment_keep_the_last_value() {
+    let directory = Directory::new();
+    let late = directory.path().join("late");
+    for round in 0..5 {
+        let mut worker = Worker::start(&late, "handover");
+        worker.line();
+        assert_eq!(worker.line(), "ready");
+        std::fs::create_dir(&late).expect("the directory appears");
+        worker.send("go");
+        worker.wait_until_done();
+        let agent = Agent::start(&late);
+        let scrape = agent.scrape();
+        for number in 0..2000_u32 {
+            let gauge = format!("worker_gauge_{number}");
+            assert_eq!(scrape.get(&gauge), Some(8.0), "{gauge} in round {round}");
+        }
+        drop((agent, worker));
+        std::fs::remove_dir_all(&late).expect("clean up");
+    }
+}

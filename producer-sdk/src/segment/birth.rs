@@ -15,7 +15,8 @@ use ringmeter_layout::file::{Identity, is_locked, lock_exclusive, open_foreign};
 use ringmeter_layout::mapping::SharedMapping;
 use ringmeter_layout::naming::SegmentName;
 use ringmeter_layout::segment::{
-    Birth, ChunkKind, HEADER_SIZE_BYTES, RawHeader, VERSION_WORD_OFFSET_BYTES, version_word,
+    Birth, ChunkKind, HEADER_SIZE_BYTES, RawHeader, RawLive, VERSION_WORD_OFFSET_BYTES,
+    version_word,
 };
 
 use super::{Parts, PathText, Segment, allocate, limits};
@@ -47,13 +48,13 @@ impl Segment {
     pub(crate) fn open(
         &self,
         plan: &BirthPlan<'_>,
-        fill: impl FnOnce(&Self) -> Result<(), OpenError>,
+        fill: impl FnOnce() -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
         if self.parts.get().is_none() {
             check_place(plan)?;
             self.begin(plan)?;
         }
-        fill(self)?;
+        fill()?;
         let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
         rename(&parts.temporary_path, &parts.path)
     }
@@ -149,7 +150,9 @@ impl Segment {
 
     /// How many definitions are published.
     pub(crate) fn definition_count(&self) -> usize {
-        usize::try_from(self.lock_growth().definition_count).unwrap_or(usize::MAX)
+        let count = self.live(core::mem::offset_of!(RawLive, definition_count));
+        // PAIRS WITH: `definition-count`, the store in `define`.
+        count.map_or(0, |count| usize::try_from(count.load_acquire()).unwrap_or(usize::MAX))
     }
 }
 

@@ -51,6 +51,8 @@ fn main() {
         "wide" => wide(&arguments),
         "small" => small(&arguments, producer),
         "retry" => retry(producer),
+        "pending" => pending(producer),
+        "handover" => handover(producer),
         "closefrom" => closefrom(&arguments),
         "signal" => signal(&arguments),
         "atexit" => atexit(),
@@ -62,14 +64,12 @@ fn main() {
 
 fn producer(arguments: &Arguments) -> Producer {
     let number = |name, default| u32::try_from(arguments.number(name, default)).expect("32 bits");
-    let producer = Producer::builder()
+    Producer::builder()
         .lane_capacity_records(number("--lane-capacity", 4096))
         .lanes_max(number("--lanes", 64))
         .segments_max(number("--segments", 1024))
         .series_max(number("--series", 10_000).max(10_000) + 1000)
-        .install_global();
-    assert!(producer.status() != ringmeter::Status::Disabled { reason: String::new() });
-    producer
+        .install_global()
 }
 
 /// Answers one line at a time until the input ends: `count N`, `status`.
@@ -348,4 +348,54 @@ fn atexit() {
     // - The function is there for the whole life of the process and touches only metrics.
     let registered = unsafe { libc::atexit(at_exit) };
     assert_eq!(registered, 0, "atexit");
+}
+
+/// `pending`: fills the tmpfs, registers what has no room then, and removes and revives it.
+fn pending(producer: Producer) {
+    COUNT.inc();
+    let directory = std::env::var_os("RINGMETER_DIR").expect("a directory");
+    let filler = std::path::Path::new(&directory).join("filler");
+    let _ = std::fs::write(&filler, vec![1; 64 << 20]);
+    let family = producer.histogram_vec(("worker_many", "Many."), &["number"]).expect("register");
+    for round in 0..2 {
+        for number in 0..100_u32 {
+            let text = number.to_string();
+            family.with(&[&text]).observe(1.0);
+            LEVEL.set(1.0);
+            assert!(family.remove(&[&text]), "round {round}");
+        }
+    }
+    for number in 0..100_u32 {
+        family.with(&[&number.to_string()]).observe(1.0);
+    }
+    std::fs::remove_file(&filler).expect("make room");
+    assert!(producer.open());
+}
+
+/// `handover`: sets gauges while the private counts move into a segment.
+fn handover(producer: Producer) {
+    let gauges: Vec<Gauge> = (0..2000)
+        .map(|number| producer.gauge((format!("worker_gauge_{number}"), "A gauge.")))
+        .map(|gauge| gauge.expect("register"))
+        .collect();
+    gauges.iter().for_each(|gauge| gauge.set(5.0));
+    println!("ready");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("a line");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for part in gauges.chunks(500) {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut is_last = false;
+                while !is_last {
+                    is_last = stop.load(std::sync::atomic::Ordering::Relaxed);
+                    part.iter().for_each(|gauge| gauge.set(7.0));
+                }
+                part.iter().for_each(|gauge| gauge.add(1.0));
+            });
+        }
+        while !producer.open() {}
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }
