@@ -7,7 +7,7 @@
 //!     10    2 version_minor  agent       agent
 //!     12    4 reserved       agent       -         zero
 //!     16   16 segment_id     agent       agent     the segment that this acknowledges
-//!     32   16 ledger_id      agent       agent     the ledger behind the acks; zero before the first
+//!     32   16 ledger_id      agent       agent     the ledger behind the acks
 //!     48    8 state          agent       app       1 active, 2 final: all was taken
 //!     56   72 reserved       agent       -         zero
 //!    128  8·n positions      agent       app       per lane, the position committed

@@ -1,8 +1,11 @@
-//! Writes the golden files of the current layout into `tests/fixtures/`.
+//! Writes the golden files of the current layouts into `tests/fixtures/`.
 
-use ringmeter_tests::golden;
+use ringmeter_tests::{golden, ledger};
 
 fn main() -> std::io::Result<()> {
     std::fs::write(golden::path(golden::SEGMENT_FILE), golden::segment())?;
-    std::fs::write(golden::path(golden::ACK_FILE), golden::ack())
+    std::fs::write(golden::path(golden::ACK_FILE), golden::ack())?;
+    let (bytes, journal) = ledger::golden();
+    std::fs::write(golden::path(ledger::LEDGER_FILE), bytes)?;
+    std::fs::write(golden::path(ledger::JOURNAL_FILE), journal)
 }

@@ -37,6 +37,14 @@ pub fn segment(recipe: &[u8]) {
     }
 }
 
+/// Reads a ledger that the recipe makes.
+///
+/// # Panics
+/// When the reader breaks a promise.
+pub fn ledger(recipe: &[u8]) {
+    crate::ledger::fuzz(recipe);
+}
+
 /// Reads bytes as a segment and checks what the view promises.
 ///
 /// # Panics

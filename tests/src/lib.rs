@@ -1,8 +1,8 @@
 //! What the tests of the whole system share: real processes, a real directory, real HTTP.
 //!
 //! The system is seen from outside only: through the files it writes, its exit codes and what it
-//! answers to a scrape. The last four modules serve the tests of the layout itself: segments made
-//! in heap memory, golden files, and what fuzz targets run.
+//! answers to a scrape. The last modules serve the tests of the layouts themselves: segments and
+//! ledgers made in heap memory, golden files, and what fuzz targets run.
 
 pub mod directory;
 
@@ -26,5 +26,7 @@ pub mod allocation;
 pub mod image;
 
 pub mod golden;
+
+pub mod ledger;
 
 pub mod fuzz;

@@ -6,11 +6,16 @@
 
 use std::fs;
 
+use ringmeter_agent::limits::Limits;
+use ringmeter_agent::pipeline::Restored;
+use ringmeter_agent::segment::Kept;
+use ringmeter_agent::series::SeriesRef;
+use ringmeter_agent::snapshot::Number;
 use ringmeter_layout::ack::{self, AckHeader, STATE_ACTIVE};
 use ringmeter_layout::naming::{GaugeRule, Kind};
 use ringmeter_layout::record::{Operation, Record};
 use ringmeter_layout::segment::{self, View};
-use ringmeter_tests::golden;
+use ringmeter_tests::{golden, ledger};
 
 fn read(name: &str) -> Vec<u8> {
     fs::read(golden::path(name)).expect("the golden file is in the tree")
@@ -164,4 +169,43 @@ fn golden_records_read_back_from_the_ack_on() {
     assert!(view.records(0, 35).is_err(), "35 is more than a lane behind");
     assert_eq!((view.lanes[0].spill_count, view.live.shared_spill_count), (2, 10));
     assert_eq!((view.lanes[1].claims, view.lanes[1].is_claimed), (2, false));
+}
+
+#[test]
+fn the_golden_ledger_is_read_and_still_written() {
+    let (bytes, journal) = (read(ledger::LEDGER_FILE), read(ledger::JOURNAL_FILE));
+    assert!(ledger::golden() == (bytes.clone(), journal.clone()), "the ledger differs");
+    assert_eq!((&bytes[..8], &journal[..8]), (&b"RINGLED\0"[..], &b"RINGJNL\0"[..]));
+    assert_eq!((word(&bytes, 8) & 0xffff_ffff, word(&bytes, 8) >> 32), (1, 288));
+    assert_eq!(bytes[16..32], golden::LEDGER_ID);
+    assert_eq!((word(&bytes, 40), word(&journal, 32)), (2, 2), "two commits");
+    assert_eq!(word(&bytes, 48) * 288 + 4096, bytes.len() as u64);
+    // With its journal and without, because the last commit is in place.
+    for journal in [journal, Vec::new()] {
+        let mut restored = Restored::parse(&bytes, &journal, &Limits::default(), 0)
+            .expect("a good ledger")
+            .expect("and not an empty one");
+        let kept = Kept::all(restored.contents()).expect("segments");
+        assert_eq!(kept.len(), 2);
+        let [first, second] = [&kept[0], &kept[1]];
+        assert_eq!(first.positions(), [1000, 77]);
+        assert_eq!((first.lanes[0].spill_count, first.lanes[1].skip), (3, 2));
+        assert_eq!(first.marks.get(&512).map(|marks| marks[4]), Some(12));
+        assert!(!first.is_final && second.is_final && second.lanes.is_empty());
+        let (registry, totals) = restored.aggregate().parts();
+        assert_eq!((registry.family_count(), registry.series_count()), (2, 5));
+        let labels = |row| {
+            let series = SeriesRef { family: 0, row };
+            let row = registry.row(series).expect("a series");
+            (row.labels.as_str().to_owned(), totals.counter(row.slot), row.is_retired())
+        };
+        let (text, total, is_retired) = labels(1);
+        assert!(text.starts_with("code=\"200\",path=\"quote \\\""), "{text}");
+        assert_eq!((total, is_retired), (Number::U64(82), false));
+        assert_eq!((labels(2).1, labels(2).2), (Number::F64(0.25), true));
+        let slot = registry.row(SeriesRef { family: 1, row: 1 }).expect("a series").slot;
+        let distribution = &totals.distributions[usize::try_from(slot).expect("small")];
+        assert_eq!(distribution.classic(), [3, 1, 1]);
+        assert_eq!((distribution.sum(), distribution.buckets().count()), (-2.0, 5));
+    }
 }

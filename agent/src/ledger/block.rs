@@ -17,10 +17,14 @@ pub const SLICE_WORDS: usize = 32;
 /// Where the blocks begin.
 pub const HEADER_SIZE_BYTES: u64 = 4096;
 /// Size of a block.
-pub const BLOCK_SIZE_BYTES: u64 = size_of::<Block>() as u64;
+pub const BLOCK_SIZE_BYTES: u64 = BLOCK_LENGTH as u64;
+/// The same, as the header says it.
+pub(super) const BLOCK_LENGTH: u32 = 288;
+/// Size of an entry of the journal, as its header says it.
+pub(super) const ENTRY_LENGTH: u32 = 296;
 /// Blocks in a ledger, at most: 2 GiB. The agent's memory limit of 512 MiB for buckets and
 /// marks, and totals of 262,144 series, need less.
-pub const BLOCKS_MAX: u32 = ((2_u64 << 30) / BLOCK_SIZE_BYTES) as u32;
+pub const BLOCKS_MAX: u32 = (2 << 30) / BLOCK_LENGTH;
 
 /// The words of a slice.
 pub type Slice = [u64; SLICE_WORDS];
@@ -103,7 +107,7 @@ const _: () = {
     assert!(offset_of!(Header, checksum) == 120);
 };
 const _: () = {
-    assert!(size_of::<Block>() == 288);
+    assert!(size_of::<Block>() == BLOCK_LENGTH as usize);
     assert!(offset_of!(Block, checksum) == 0);
     assert!(offset_of!(Block, sequence) == 8);
     assert!(offset_of!(Block, area) == 16);
@@ -122,7 +126,7 @@ const _: () = {
     assert!(offset_of!(JournalHeader, block_count) == 40);
     assert!(offset_of!(JournalHeader, entry_count) == 48);
     assert!(offset_of!(JournalHeader, checksum) == 56);
-    assert!(size_of::<Entry>() == 296);
+    assert!(size_of::<Entry>() == ENTRY_LENGTH as usize);
     assert!(offset_of!(Entry, block) == 8);
 };
 

@@ -61,8 +61,8 @@ pub fn parse(ledger: &[u8], journal: &[u8]) -> Result<Option<Contents>, LedgerEr
     if ledger.get(..8) != Some(&MAGIC) {
         return Err(LedgerError::new(Reason::Foreign, "no ledger: it starts with other bytes"));
     }
-    let header = header(ledger)?;
-    let journal = committed(journal, &header)?;
+    let mut header = header(ledger)?;
+    let journal = committed(journal, &mut header)?;
     let block_count = journal.as_ref().map_or(header.block_count, |(head, _)| head.block_count);
     let count = u32::try_from(block_count).unwrap_or(u32::MAX);
     if count > BLOCKS_MAX || block_count < header.block_count {
@@ -125,8 +125,8 @@ fn header(ledger: &[u8]) -> Result<Header, LedgerError> {
         let detail = format!("version {}.{}", version.0, version.1);
         return Err(LedgerError::new(Reason::Newer, detail));
     }
-    if !header.is_whole() || version.0 != VERSION_MAJOR {
-        return Err(LedgerError::corrupt("the header's checksum"));
+    if version.0 != VERSION_MAJOR {
+        return Err(LedgerError::corrupt("a version that never was"));
     }
     if u64::from(header.block_size_bytes) != BLOCK_SIZE_BYTES || header.reserved != [0; 8] {
         return Err(LedgerError::corrupt("the header's constant fields"));
@@ -137,9 +137,28 @@ fn header(ledger: &[u8]) -> Result<Header, LedgerError> {
 /// The journal, if it holds a whole commit of this ledger that may not be in place yet.
 fn committed(
     bytes: &[u8],
-    ledger: &Header,
+    ledger: &mut Header,
 ) -> Result<Option<(JournalHeader, Vec<Entry>)>, LedgerError> {
-    let Some(head) = bytes.get(..size_of::<JournalHeader>()) else { return Ok(None) };
+    let journal = whole_journal(bytes, ledger);
+    if !ledger.is_whole() {
+        // The header is written last, so if its writer ended in the middle the journal is there.
+        let Some((head, _)) = &journal else {
+            return Err(LedgerError::corrupt("the header's checksum"));
+        };
+        (ledger.sequence, ledger.block_count) = (head.sequence, 0);
+    }
+    let Some((head, entries)) = journal else { return Ok(None) };
+    if head.sequence > ledger.sequence.saturating_add(1) {
+        let detail = format!("commit {}, its journal {}", ledger.sequence, head.sequence);
+        return Err(LedgerError::new(Reason::Stale, detail));
+    }
+    // One before the last is in place.
+    Ok((head.sequence >= ledger.sequence).then_some((head, entries)))
+}
+
+/// The journal, if every byte of it is there and it is this ledger's.
+fn whole_journal(bytes: &[u8], ledger: &Header) -> Option<(JournalHeader, Vec<Entry>)> {
+    let head = bytes.get(..size_of::<JournalHeader>())?;
     let mut head: JournalHeader = bytemuck::pod_read_unaligned(head);
     let is_ours = head.magic == JOURNAL_MAGIC
         && (head.version_major, head.version_minor) == (VERSION_MAJOR, VERSION_MINOR)
@@ -147,25 +166,16 @@ fn committed(
         && head.id == ledger.id
         && head.entry_count <= u64::from(BLOCKS_MAX);
     if !is_ours {
-        return Ok(None);
+        return None;
     }
-    let length = usize::try_from(head.entry_count).unwrap_or(usize::MAX);
-    let length = length.saturating_mul(size_of::<Entry>());
-    let body = bytes.get(size_of::<JournalHeader>()..).and_then(|rest| rest.get(..length));
+    let length = usize::try_from(head.entry_count).ok()?.checked_mul(size_of::<Entry>())?;
     // Shorter than it says: it was being written when its writer ended.
-    let Some(body) = body else { return Ok(None) };
+    let body = bytes.get(size_of::<JournalHeader>()..)?.get(..length)?;
     let mut entries = vec![Entry::zeroed(); body.len() / size_of::<Entry>()];
     bytemuck::cast_slice_mut::<Entry, u8>(&mut entries).copy_from_slice(body);
     let found = std::mem::take(&mut head.checksum);
-    if found != journal_checksum(&head, bytemuck::cast_slice(&entries)) {
-        return Ok(None);
-    }
-    if head.sequence > ledger.sequence.saturating_add(1) {
-        let detail = format!("commit {}, its journal {}", ledger.sequence, head.sequence);
-        return Err(LedgerError::new(Reason::Stale, detail));
-    }
-    // One before the last is in place.
-    Ok((head.sequence >= ledger.sequence).then_some((head, entries)))
+    let is_whole = found == journal_checksum(&head, bytemuck::cast_slice(&entries));
+    is_whole.then_some((head, entries))
 }
 
 /// The checksum of a journal whose header has zero in its place.

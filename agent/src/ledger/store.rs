@@ -6,8 +6,9 @@ use std::hash::BuildHasher;
 use std::io;
 
 use super::block::{
-    BLOCK_SIZE_BYTES, BLOCKS_MAX, Block, Entry, HEADER_SIZE_BYTES, Header, JOURNAL_MAGIC,
-    JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO, checksum,
+    BLOCK_LENGTH, BLOCK_SIZE_BYTES, BLOCKS_MAX, Block, ENTRY_LENGTH, Entry, HEADER_SIZE_BYTES,
+    Header, JOURNAL_MAGIC, JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO,
+    checksum,
 };
 use super::disk::{Disk, File};
 use super::parse::{Contents, journal_checksum};
@@ -158,6 +159,11 @@ impl Ledger {
         !self.staged.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn staged_count(&self) -> usize {
+        self.staged.len()
+    }
+
     /// Whether a commit has happened that is not in place yet. Until it is, nothing may be put.
     pub fn is_behind(&self) -> bool {
         self.phase == Phase::Copying
@@ -255,7 +261,7 @@ impl Ledger {
             magic: MAGIC,
             version_major: VERSION_MAJOR,
             version_minor: VERSION_MINOR,
-            block_size_bytes: BLOCK_SIZE_BYTES as u32,
+            block_size_bytes: BLOCK_LENGTH,
             id: self.id,
             created_unix_ns: self.created_unix_ns,
             sequence,
@@ -277,7 +283,7 @@ impl Ledger {
             magic: JOURNAL_MAGIC,
             version_major: VERSION_MAJOR,
             version_minor: VERSION_MINOR,
-            entry_size_bytes: size_of::<Entry>() as u32,
+            entry_size_bytes: ENTRY_LENGTH,
             id: self.id,
             sequence: self.sequence.saturating_add(1),
             block_count: self.block_count.into(),

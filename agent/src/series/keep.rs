@@ -7,7 +7,8 @@ use crate::budget::Budget;
 use crate::ledger::{Area, Contents, Dirty, Ledger, LedgerError, SLICE_WORDS, ZERO};
 
 /// Bits of a slice.
-const BITS: u32 = SLICE_WORDS as u32 * 64;
+const BITS: u32 = 2048;
+const _: () = assert!(BITS as usize == SLICE_WORDS * 64);
 
 /// Slices of bits that changed since the last commit.
 #[derive(Debug, Default)]

@@ -24,15 +24,6 @@ impl Scratch {
     }
 }
 
-impl Scratch {
-    /// Removes the ledger, and the journal with it.
-    pub(crate) fn lose_ledger(&self) {
-        for name in ["agent/ledger", "agent/ledger.journal"] {
-            fs::remove_file(self.0.join(name)).expect("a ledger");
-        }
-    }
-}
-
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);

@@ -19,6 +19,7 @@ static SUMMARY: Summary = Summary::new("worker_summary", "Observed values.")
     .with_objectives(&[0.0, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0]);
 static LEVEL: Gauge = Gauge::new("worker_level", "A level.");
 static LABELS: CounterVec = CounterVec::new("worker_labelled_total", "By label.", &["text"]);
+static WIDE: CounterVec = CounterVec::new("worker_wide_total", "By number.", &["number"]);
 
 /// What the arguments say: `--name value` in any order behind the scenario.
 struct Arguments(Vec<String>);
@@ -47,6 +48,7 @@ fn main() {
         "churn" => churn(&arguments),
         "fork" => fork(&arguments),
         "labels" => labels(),
+        "wide" => wide(&arguments),
         "small" => small(&arguments, producer),
         "retry" => retry(producer),
         "pending" => pending(producer),
@@ -67,6 +69,7 @@ fn producer(arguments: &Arguments) -> Producer {
         .lane_capacity_records(number("--lane-capacity", 4096))
         .lanes_max(number("--lanes", 64))
         .segments_max(number("--segments", 1024))
+        .series_max(number("--series", 10_000).max(10_000) + 1000)
         .install_global()
 }
 
@@ -219,6 +222,13 @@ fn fork_once(times: u64, raw: bool) {
 fn labels() {
     for value in ringmeter_tests::worker::nasty_labels() {
         LABELS.with(&[&value]).inc();
+    }
+}
+
+/// `wide --series S`: one increment for each of S series of one metric.
+fn wide(arguments: &Arguments) {
+    for number in 0..arguments.number("--series", 1000) {
+        WIDE.with(&[&number.to_string()]).inc();
     }
 }
 
