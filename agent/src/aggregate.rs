@@ -272,10 +272,14 @@ impl Aggregate {
             for record in parts.add_u64 {
                 let slot = local.counter(record.series());
                 match self.integers.get_mut(slot as usize) {
-                    Some(total) if slot > 0 => {
-                        *total = total.wrapping_add(record.value);
-                        changes.integer(slot);
-                    }
+                    // A total that wrapped would take away what others have counted.
+                    Some(total) if slot > 0 => match total.checked_add(record.value) {
+                        Some(sum) => {
+                            *total = sum;
+                            changes.integer(slot);
+                        }
+                        None => rejected.add(RejectReason::Value, 1),
+                    },
                     _ => rejected.add(local.why_not(record.series()), 1),
                 }
             }
@@ -283,7 +287,7 @@ impl Aggregate {
                 let slot = local.counter(record.series());
                 let value = f64::from_bits(record.value);
                 match self.floats.get_mut(slot as usize) {
-                    Some(total) if slot > 0 && value.is_finite() && value >= 0.0 => {
+                    Some(total) if slot > 0 && value >= 0.0 && total.stays_finite(value) => {
                         total.add(value);
                         changes.float(slot);
                     }
@@ -312,13 +316,20 @@ impl Aggregate {
     /// Adds what a counter's cell took over.
     pub fn add_counter(&mut self, slot: u32, integer: u64, float: f64) {
         if let Some(total) = self.integers.get_mut(slot as usize) {
-            *total = total.wrapping_add(integer);
+            match total.checked_add(integer) {
+                Some(sum) => *total = sum,
+                None => self.rejected.add(RejectReason::Cell, 1),
+            }
             self.changes.integer(slot);
         }
         if let Some(total) = self.floats.get_mut(slot as usize)
             && float != 0.0
         {
-            total.add(float);
+            if total.stays_finite(float) {
+                total.add(float);
+            } else {
+                self.rejected.add(RejectReason::Cell, 1);
+            }
             self.changes.float(slot);
         }
     }

@@ -55,6 +55,11 @@ impl Pace {
         let nap_ns = if is_caught_up { self.nap_ns } else { 0 };
         self.due_ns = now_ns.saturating_add(nap_ns);
     }
+
+    /// Visit at `now_ns`, not later.
+    pub fn hurry(&mut self, now_ns: u64) {
+        self.due_ns = self.due_ns.min(now_ns);
+    }
 }
 
 impl Default for Pace {

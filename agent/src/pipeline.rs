@@ -103,6 +103,8 @@ pub struct Pipeline {
     /// Where the review of refused files goes on.
     reviewed: Option<SegmentName>,
     is_swept: bool,
+    /// Which visit's cells are read first.
+    turn: usize,
     /// Whether all that the last listing found is attached or refused.
     is_listed: bool,
     serial: u64,
@@ -126,6 +128,8 @@ struct Visit {
     index: usize,
     fill: f64,
     refusal: Option<Refusal>,
+    /// Whether its cells had to wait because the pass' time was over.
+    is_put_off: bool,
 }
 
 impl Pipeline {
@@ -149,6 +153,7 @@ impl Pipeline {
             strangers: 0,
             reviewed: None,
             is_swept: false,
+            turn: 0,
             is_listed: false,
             serial: 0,
             generation: 0,
@@ -344,7 +349,7 @@ impl Pipeline {
         let deadline_ns = begin_ns.saturating_add(limit_ns);
         let mut visits = self.begin(scope, begin_ns);
         self.rounds(&mut visits, deadline_ns, clock);
-        let is_complete = self.end(scope, &mut visits, clock);
+        let is_complete = self.end(scope, &mut visits, deadline_ns, clock);
         if is_complete && self.is_listed {
             self.aggregate.registry().settle();
         }
@@ -374,7 +379,7 @@ impl Pipeline {
             let fill = segment.fill();
             timing.lag_records = timing.lag_records.saturating_add(segment.backlog());
             timing.fill_max = timing.fill_max.max(fill);
-            visits.push(Visit { index, fill, refusal });
+            visits.push(Visit { index, fill, refusal, is_put_off: false });
         }
         visits
     }
@@ -402,13 +407,36 @@ impl Pipeline {
         }
     }
 
-    /// Reads cells and gauges, and plans the next visits.
-    fn end(&mut self, scope: Scope, visits: &mut [Visit], clock: &impl Fn() -> u64) -> bool {
-        let Self { segments, aggregate, limits, buffers, counts, .. } = self;
+    /// Reads cells and gauges, and plans the next visits. What the time does not suffice for comes
+    /// first in the next pass: a segment can make its cells large, but not keep others waiting.
+    fn end(
+        &mut self,
+        scope: Scope,
+        visits: &mut [Visit],
+        deadline_ns: u64,
+        clock: &impl Fn() -> u64,
+    ) -> bool {
+        let Self { segments, aggregate, limits, buffers, counts, turn, .. } = self;
         let mut is_complete = true;
-        for visit in visits.iter_mut().filter(|visit| visit.refusal.is_none()) {
+        let count = visits.len();
+        let first = turn.checked_rem(count).unwrap_or(0);
+        for number in 0..count {
+            let Some(visit) = visits.get_mut((first + number) % count) else { continue };
             let Some(segment) = segments.get_mut(visit.index) else { continue };
+            if visit.refusal.is_some() {
+                continue;
+            }
             let now_ns = clock();
+            // At least one, or a slow machine would read none.
+            if number > 0 && now_ns > deadline_ns {
+                visit.is_put_off = true;
+                segment.pace.hurry(now_ns);
+                if is_complete {
+                    *turn = first + number;
+                }
+                is_complete = false;
+                continue;
+            }
             let mut context = Context { aggregate, limits, buffers, counts, now_ns };
             visit.refusal = segment.finish(scope == Scope::All, &mut context).err();
             let slept_ns = now_ns.saturating_sub(segment.visited_ns);
@@ -431,7 +459,7 @@ impl Pipeline {
                 let segment = self.segments.swap_remove(visit.index);
                 self.refuse(segment.name, Some(segment.identity), &refusal, now_ns);
                 self.leave(segment, false);
-            } else if segment.phase == Phase::Dying && segment.is_caught_up() {
+            } else if segment.phase == Phase::Dying && segment.is_caught_up() && !visit.is_put_off {
                 let segment = self.segments.swap_remove(visit.index);
                 if self.log_limit.allows(now_ns) {
                     let name = segment.name.segment_file();

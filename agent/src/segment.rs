@@ -9,6 +9,7 @@ use ringmeter_layout::file::Identity;
 use ringmeter_layout::lane::Capacity;
 use ringmeter_layout::naming::SegmentName;
 use ringmeter_layout::segment::{ChunkTable, Geometry, RawLive};
+use ringmeter_layout::word::fence_all;
 
 use crate::aggregate::LocalSeries;
 use crate::definitions::Definitions;
@@ -235,6 +236,9 @@ impl Segment {
         let positions: Vec<u64> = range.iter().map(|lane| lane.position).collect();
         let Ok(first_lane) = u32::try_from(first) else { return };
         let at = ack::position_offset_bytes(first_lane);
+        // PAIRS WITH: `lane-ack`, by way of the file: what was read of the lanes must not be read
+        // after the app has been told that it may write there. A system call alone is no fence.
+        fence_all();
         match self.ack.write(at, bytemuck::cast_slice(&positions)) {
             Ok(()) => self.lanes.iter_mut().for_each(|lane| lane.acked = lane.position),
             // Written again with the next pass; until then the app spills when a lane is full.

@@ -366,6 +366,13 @@ fn float_difference(now: u64, before: u64) -> Option<f64> {
 fn add_counter(words: &[u64], taken: &[u64], slot: u32, aggregate: &mut Aggregate) {
     let integer =
         word(words, cell::COUNTER_INTEGER).wrapping_sub(word(taken, cell::COUNTER_INTEGER));
+    // Nobody counts 2^63 between two looks: a word that went back looks like that.
+    let integer = if integer > u64::MAX / 2 {
+        aggregate.rejected.add(RejectReason::Cell, 1);
+        0
+    } else {
+        integer
+    };
     let (now, before) = (word(words, cell::COUNTER_FLOAT), word(taken, cell::COUNTER_FLOAT));
     let float = float_difference(now, before).filter(|float| *float >= 0.0);
     if float.is_none() {

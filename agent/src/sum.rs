@@ -27,6 +27,12 @@ impl FloatSum {
         }
     }
 
+    /// Whether the sum is finite with this value added: an infinite one would stay so for ever.
+    #[inline]
+    pub fn stays_finite(&self, value: f64) -> bool {
+        (self.sum + value).is_finite()
+    }
+
     /// The sum and what rounding took from it, as bits.
     pub fn words(&self) -> [u64; 2] {
         [self.sum.to_bits(), self.lost.to_bits()]
