@@ -88,7 +88,7 @@ fn the_crash_test_notices_broken_promises_and_only_those() {
     let outcome = torture("", 30, "3000");
     assert!(outcome.problems.is_empty(), "{:#?}", outcome.problems);
     for promise in ["ack-before-commit", "journal-as-deltas", "serve-uncommitted"] {
-        let outcome = torture(promise, 100, "3000");
+        let outcome = torture(promise, 40, "3000");
         assert!(!outcome.problems.is_empty(), "{promise} was not noticed");
     }
 }
