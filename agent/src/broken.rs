@@ -8,7 +8,7 @@ pub enum Break {
     AckBeforeCommit,
     /// A journal's values are added on restart instead of set.
     JournalAsDeltas,
-    /// Scrapes see values that are not committed.
+    /// Commits come late, and scrapes do not wait for them.
     ServeUncommitted,
 }
 

@@ -38,6 +38,9 @@ const REVIEWS_MAX: usize = 1024;
 /// A segment that is due so soon is visited with those that are.
 const DUE_SLACK_NS: u64 = 50_000;
 
+/// What is served and not committed may be this old: in broken builds only.
+const LATE_NS: u64 = 300_000_000;
+
 /// Which segments a pass visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -84,8 +87,8 @@ pub struct Pipeline {
     ledger: Ledger,
     /// The last commit failed.
     is_failing: bool,
-    /// The commit of the last pass is still to come: in broken builds only.
-    is_late: bool,
+    /// No commit before this time: in broken builds only.
+    late_until_ns: u64,
     aggregate: Aggregate,
     segments: Vec<Segment>,
     known: BTreeMap<SegmentName, Known>,
@@ -139,7 +142,7 @@ impl Pipeline {
             files,
             ledger,
             is_failing: false,
-            is_late: false,
+            late_until_ns: 0,
             aggregate: Aggregate::new(limits.clone()),
             segments: Vec::new(),
             known: BTreeMap::new(),
@@ -356,8 +359,11 @@ impl Pipeline {
         self.settle(visits, clock());
         self.timing.passes = self.timing.passes.saturating_add(1);
         let commit_ns = clock();
-        self.is_late = broken::is(Break::ServeUncommitted) && scope == Scope::All;
-        let is_committed = self.is_late || self.commit(scope);
+        let is_late = broken::is(Break::ServeUncommitted) && commit_ns < self.late_until_ns;
+        let is_committed = is_late || self.commit(scope);
+        if !is_late {
+            self.late_until_ns = commit_ns.saturating_add(LATE_NS);
+        }
         let end_ns = clock();
         self.timing.commit_ns = end_ns.saturating_sub(commit_ns);
         self.note_timing(end_ns.saturating_sub(begin_ns));

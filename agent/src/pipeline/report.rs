@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Pipeline, Scope};
-use crate::broken;
+use super::Pipeline;
 use crate::ledger::Reason as LedgerReason;
 use crate::metrics::{self, Facts, LedgerFacts, OWN_METRICS};
 use crate::quarantine::Reason;
@@ -47,10 +46,6 @@ impl Pipeline {
     pub fn note_scrape(&mut self, duration_ns: u64, is_complete: bool) {
         self.timing.scrape_ns = duration_ns;
         self.timing.scrapes_incomplete += u64::from(!is_complete);
-        if std::mem::take(&mut self.is_late) {
-            broken::linger();
-            self.commit(Scope::All);
-        }
     }
 
     fn own_blocks(&mut self) -> Vec<FamilyBlock> {
