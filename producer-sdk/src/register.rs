@@ -235,17 +235,16 @@ impl Inner {
         let length = chunk_aligned_bytes((of_kind / 4).clamp(size_bytes, CELL_CHUNK_MAX_BYTES));
         let limit_bytes = self.config.segment_size_max_bytes;
         let taken = self.registry.cell_ranges();
+        let reserve = |offset_bytes| {
+            chunks.push(Box::leak(Box::new(CellChunk { kind, offset_bytes, length_bytes: length })))
+        };
         let offset = match self.segment() {
-            Some(segment) => segment.place_for(length, taken)?,
+            Some(segment) => segment.reserve_place(length, taken, reserve)?,
             None => first_fit(length, limit_bytes, taken)
+                .filter(|offset| reserve(*offset))
                 .ok_or(OpenError::SegmentSizeLimit { limit_bytes })?,
         };
-        let chunk = CellChunk { kind, offset_bytes: offset, length_bytes: length };
-        if chunks.push(Box::leak(Box::new(chunk))) {
-            Ok((offset, length))
-        } else {
-            Err(OpenError::SegmentSizeLimit { limit_bytes })
-        }
+        Ok((offset, length))
     }
 }
 

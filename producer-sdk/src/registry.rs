@@ -283,9 +283,10 @@ impl Registry {
         }
     }
 
-    /// The ranges of all segments that cells have or will get.
+    /// The ranges of all segments that cells have or will get, as they are when it is walked: who
+    /// chooses a place holds the lock under which these are reserved.
     pub(crate) fn cell_ranges(&self) -> impl Iterator<Item = (u64, u64)> + Clone + '_ {
-        (0..self.cell_chunks.len())
+        (0..usize::MAX)
             .map_while(|index| self.cell_chunks.get(index))
             .map(|chunk| (chunk.offset_bytes, chunk.length_bytes))
     }

@@ -330,14 +330,18 @@ impl Segment {
         self.growth.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Where a chunk for cells would lie, anywhere but in `taken`; nothing is placed.
-    pub(crate) fn place_for(
+    /// Chooses where a chunk for cells will lie, anywhere but in `taken`; nothing is placed. The
+    /// place is kept by `reserve`, before anything else can be placed there.
+    pub(crate) fn reserve_place(
         &self,
         length_bytes: u64,
         taken: impl Iterator<Item = (u64, u64)> + Clone,
+        reserve: impl FnOnce(u64) -> bool,
     ) -> Result<u64, OpenError> {
         let limit_bytes = self.parts.get().map_or(0, |parts| parts.size_limit_bytes);
-        self.lock_growth().first_fit(length_bytes, limit_bytes, taken)
+        let growth = self.lock_growth();
+        let offset = growth.first_fit(length_bytes, limit_bytes, taken)?;
+        if reserve(offset) { Ok(offset) } else { Err(OpenError::SegmentSizeLimit { limit_bytes }) }
     }
 
     /// Whether the entry at an index of the registry's log is defined in this segment.

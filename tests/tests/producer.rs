@@ -218,3 +218,20 @@ fn gauges_set_while_they_move_into_a_segment_keep_the_last_value() {
         std::fs::remove_dir_all(&late).expect("clean up");
     }
 }
+
+#[test]
+fn lanes_and_metrics_made_at_the_same_moment_get_places_of_their_own() {
+    let directory = Directory::new();
+    let agent = Agent::start(directory.path());
+    for round in 1..=20_u32 {
+        let mut worker = Worker::start(directory.path(), "grow --threads 128 --lanes 256");
+        worker.wait_until_done();
+        assert!(worker.finish().success());
+        wait_until("it is counted", Duration::from_secs(5), || {
+            agent.scrape().value(COUNT) == f64::from(round) * 12_800.0
+        });
+    }
+    let scrape = agent.scrape();
+    assert_eq!(scrape.sum("worker_grow_0_0_count"), 20.0);
+    assert_eq!(scrape.lost(), 0.0);
+}

@@ -46,10 +46,11 @@ impl Segment {
         match *self {}
     }
 
-    pub(crate) fn place_for(
+    pub(crate) fn reserve_place(
         &self,
         _: u64,
         _: impl Iterator<Item = (u64, u64)>,
+        _: impl FnOnce(u64) -> bool,
     ) -> Result<u64, OpenError> {
         match *self {}
     }

@@ -52,6 +52,7 @@ fn main() {
         "small" => small(&arguments, producer),
         "retry" => retry(producer),
         "pending" => pending(producer),
+        "grow" => grow(producer, &arguments),
         "handover" => handover(producer),
         "closefrom" => closefrom(&arguments),
         "signal" => signal(&arguments),
@@ -397,5 +398,26 @@ fn handover(producer: Producer) {
         }
         while !producer.open() {}
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// `grow --threads T`: T threads take lanes while one registers, so that the segment grows at both
+/// ends at once.
+fn grow(producer: Producer, arguments: &Arguments) {
+    let count = arguments.number("--threads", 16);
+    let barrier = Barrier::new(usize::try_from(count).expect("threads"));
+    threads(count, |thread| {
+        barrier.wait();
+        if thread % 8 == 0 {
+            for number in 0..150_u32 {
+                let name = format!("worker_grow_{thread}_{number}");
+                producer.histogram((name, "A histogram.")).expect("register").observe(1.0);
+            }
+        }
+        std::thread::sleep(Duration::from_micros(thread * 100));
+        for _ in 0..100 {
+            COUNT.inc();
+        }
+        barrier.wait();
     });
 }
