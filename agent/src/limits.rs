@@ -48,7 +48,8 @@ impl Default for Limits {
             segments_max: 1024,
             directory_entries_max: 65_536,
             families_max: 16_384,
-            variants_max: 4,
+            // Each is a deploy that changed the metric while this ledger lives.
+            variants_max: 64,
             series_max: 262_144,
             series_per_segment_max: 131_072,
             // 262,144 series at about 700 bytes are 180 MiB; each process that defines a series
