@@ -106,6 +106,8 @@ pub struct Pipeline {
     /// Where the review of refused files goes on.
     reviewed: Option<SegmentName>,
     is_swept: bool,
+    /// The service whose segments are attached: the first one seen.
+    service: Option<String>,
     /// Which visit's cells are read first.
     turn: usize,
     /// Whether all that the last listing found is attached or refused.
@@ -156,6 +158,7 @@ impl Pipeline {
             strangers: 0,
             reviewed: None,
             is_swept: false,
+            service: None,
             turn: 0,
             is_listed: false,
             serial: 0,
@@ -236,17 +239,13 @@ impl Pipeline {
     /// Gives refused files another chance: the same file where the reason may pass, another file
     /// under its name always.
     fn review(&mut self) {
-        let is_free = self.segments.is_empty();
         let from = self.reviewed.map_or(Bound::Unbounded, Bound::Excluded);
         let some: Vec<SegmentName> =
             self.refused.range((from, Bound::Unbounded)).take(REVIEWS_MAX).map(|r| *r.0).collect();
         self.reviewed = some.last().copied().filter(|_| some.len() == REVIEWS_MAX);
         for name in some {
             let Some(refused) = self.refused.get(&name) else { continue };
-            let may_pass = match refused.reason {
-                Reason::OtherService => is_free,
-                reason => reason.is_passing(),
-            };
+            let may_pass = refused.reason.is_passing();
             let is_same = self.files.identity(&name).ok() == refused.identity;
             if let Some(refused) = self.refused.get_mut(&name) {
                 refused.is_doubtful = may_pass || !is_same;
@@ -274,9 +273,15 @@ impl Pipeline {
 
     fn attach(&mut self, candidate: Candidate, now_ns: u64) {
         let (name, identity) = (candidate.name, candidate.identity);
-        let other = self.segments.first().map(|first| first.geometry.service.clone());
-        if let Some(other) = other.filter(|other| *other != candidate.geometry.service) {
-            let detail = format!("the directory is used by the service {other}");
+        // Series of two services may have the same names: the totals of one must never be added to
+        // those of the other, also when no process of the first is left.
+        let service = self.service.get_or_insert_with(|| candidate.geometry.service.clone());
+        if *service != candidate.geometry.service {
+            let detail = format!(
+                "this agent serves {service}: give {} a RINGMETER_DIR and an agent of its own, or \
+                 both the same RINGMETER_SERVICE",
+                candidate.geometry.service
+            );
             let refusal = Refusal::new(Reason::OtherService, detail);
             return self.refuse(name, Some(identity), &refusal, now_ns);
         }

@@ -80,7 +80,7 @@ impl Reason {
 
     /// Whether the same file may be good at a later time.
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::Open | Self::Ack | Self::OtherService)
+        matches!(self, Self::Open | Self::Ack)
     }
 }
 

@@ -122,7 +122,7 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
     let path = directory.path().display();
     tracing::info!(directory = %path, source = ?directory.source(), "draining");
     if matches!(directory::is_memory_backed(directory.path()), Ok(false)) {
-        tracing::warn!(directory = %path, "not in memory: records of apps cause disk writes");
+        tracing::warn!(directory = %path, "not in memory: producers refuse this directory by default; mount a tmpfs there");
     }
     Ok(directory)
 }
@@ -181,7 +181,10 @@ async fn stopped(
     linger: Duration,
 ) {
     stops.next().await;
-    tracing::info!(linger_ms = u64::try_from(linger.as_millis()).unwrap_or(0), "stopping");
+    tracing::info!(
+        linger_ms = u64::try_from(linger.as_millis()).unwrap_or(0),
+        "stopping: waiting for one last scrape; signal again to stop now"
+    );
     let last_scrape = async {
         // Not ready yet: then there is nothing that a scrape could fetch.
         if let Ok(snapshot) = drain.scrape().await {

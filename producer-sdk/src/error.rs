@@ -132,7 +132,7 @@ impl fmt::Display for OpenError {
             Self::NotMemoryBacked { path } => write!(
                 f,
                 "{} is not on tmpfs: a segment on a disk can stall its writer for seconds; mount \
-                 a tmpfs there, or allow any file system if you accept that",
+                 a tmpfs there, or accept it with ProducerBuilder::allow_any_filesystem",
                 path.display()
             ),
             Self::TooManySegments { limit } => write!(
@@ -233,7 +233,12 @@ impl fmt::Display for Aspect {
 #[non_exhaustive]
 pub enum RegisterError {
     /// A name, label, bound or objective against the rules.
-    Name(NameError),
+    Name {
+        /// The metric.
+        name: String,
+        /// The rule.
+        error: NameError,
+    },
     /// The name is registered already, as something else.
     Conflict {
         /// The metric.
@@ -271,7 +276,7 @@ pub enum RegisterError {
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(error) => error.fmt(f),
+            Self::Name { name, error } => write!(f, "metric {name:?}: {error}"),
             Self::Conflict { name, registered, requested } => write!(
                 f,
                 "metric {name:?} is registered as {registered}, and was now asked for as \
@@ -291,15 +296,9 @@ impl fmt::Display for RegisterError {
 impl core::error::Error for RegisterError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Name(error) => Some(error),
+            Self::Name { error, .. } => Some(error),
             Self::Definition { error, .. } => Some(error),
             _ => None,
         }
-    }
-}
-
-impl From<NameError> for RegisterError {
-    fn from(error: NameError) -> Self {
-        Self::Name(error)
     }
 }

@@ -31,7 +31,9 @@ impl Inner {
         has_variable_labels: bool,
     ) -> Result<&'static Family, RegisterError> {
         definition.validate().map_err(|error| match error {
-            DefinitionError::Name(error) => RegisterError::Name(error),
+            DefinitionError::Name(error) => {
+                RegisterError::Name { name: definition.name.clone(), error }
+            }
             error => RegisterError::Definition { name: definition.name.clone(), error },
         })?;
         let registration = self.registration(&definition.name)?;
@@ -80,7 +82,8 @@ impl Inner {
             });
         }
         for value in values {
-            naming::label_value(value, self.config.label_value_length_max_bytes)?;
+            naming::label_value(value, self.config.label_value_length_max_bytes)
+                .map_err(|error| RegisterError::Name { name: definition.name.clone(), error })?;
         }
         let registration = self.registration(&definition.name)?;
         let mut maps = registration.maps();

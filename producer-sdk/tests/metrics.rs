@@ -150,17 +150,17 @@ fn names_follow_the_rules_of_prometheus() {
     let producer = producer();
     for bad in ["", "1t", "t-t", "t t", "ringmeter_t", "__t", "up", "scrape_t", "t\u{e9}"] {
         let refused = producer.counter((bad, "T."));
-        assert!(matches!(refused, Err(RegisterError::Name(_))), "{bad:?}");
+        assert!(matches!(refused, Err(RegisterError::Name { .. })), "{bad:?}");
     }
     for bad in ["__a", "1a", "le", "a-b", "ringmeter_overflow", ""] {
         let refused = producer.histogram_vec(("t", "T."), &[bad]);
-        assert!(matches!(refused, Err(RegisterError::Name(_))), "{bad:?}");
+        assert!(matches!(refused, Err(RegisterError::Name { .. })), "{bad:?}");
     }
     let unordered = producer.histogram(Options::new("t", "T.").buckets(&[2.0, 1.0]));
-    assert!(matches!(unordered, Err(RegisterError::Name(_))));
+    assert!(matches!(unordered, Err(RegisterError::Name { .. })));
     let long = "x".repeat(1025);
     let family = producer.counter_vec(("f_total", "F."), &["l"]).expect("register");
-    assert!(matches!(family.try_with(&[&long]), Err(RegisterError::Name(_))));
+    assert!(matches!(family.try_with(&[&long]), Err(RegisterError::Name { .. })));
 }
 
 #[test]

@@ -121,7 +121,7 @@ pub fn write(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value:
     tail.store_release(next);
 }
 
-/// As [`write`] at the writer's own tail, for a writer that keeps no position: the tail has one
+/// As [`write()`] at the writer's own tail, for a writer that keeps no position: the tail has one
 /// writer, so what it reads back is what it published last.
 ///
 /// One instruction on x86-64 where carrying the position along takes four; the order is the same.
