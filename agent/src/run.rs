@@ -122,7 +122,10 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
     let path = directory.path().display();
     tracing::info!(directory = %path, source = ?directory.source(), "draining");
     if matches!(directory::is_memory_backed(directory.path()), Ok(false)) {
-        tracing::warn!(directory = %path, "not in memory: producers refuse this directory by default; mount a tmpfs there");
+        tracing::warn!(
+            directory = %path,
+            "not in memory: producers refuse this directory by default; mount a tmpfs there"
+        );
     }
     Ok(directory)
 }
