@@ -123,7 +123,11 @@ impl Kept {
             rejected_unregistered: words[LIVE_AT + 5],
             ..RawLive::default()
         };
-        is_good.then_some(Self {
+        // Before anything is made of the numbers: `lanes` says how much to allocate.
+        if !is_good {
+            return None;
+        }
+        Some(Self {
             number,
             name: SegmentName::new(service, id).ok()?,
             is_final: words[0] == STATE_FINAL,
