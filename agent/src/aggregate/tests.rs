@@ -63,6 +63,26 @@ fn a_counter_is_an_integer_until_a_float_is_added() {
     assert_eq!(aggregate.parts().1.counter(series.slot), Number::F64((1u64 << 60) as f64));
 }
 
+/// What one process adds must never take away what another has counted.
+#[test]
+fn a_total_that_would_wrap_or_become_infinite_stays_and_the_record_is_rejected() {
+    let mut aggregate = Aggregate::new(Limits::default());
+    let series = placed(&mut aggregate, Kind::Counter, "n_total", "x");
+    let mut local = LocalSeries::default();
+    local.push(Local::Counter(series.slot));
+    let add = |value| record(0, Operation::AddU64, value);
+    aggregate.apply(&[add(1000), add(u64::MAX - 499), add(1)], &local, &mut 0, 0);
+    assert_eq!(aggregate.parts().1.counter(series.slot), Number::U64(1001));
+    aggregate.add_counter(series.slot, u64::MAX - 499, 0.0);
+    assert_eq!(aggregate.parts().1.counter(series.slot), Number::U64(1001), "from a cell");
+    let most = record(0, Operation::AddF64, f64::MAX.to_bits());
+    aggregate.apply(&[most, most], &local, &mut 0, 0);
+    aggregate.add_counter(series.slot, 0, f64::MAX);
+    assert_eq!(aggregate.parts().1.counter(series.slot), Number::F64(f64::MAX));
+    assert_eq!(aggregate.rejected.get(RejectReason::Value), 2);
+    assert_eq!(aggregate.rejected.get(RejectReason::Cell), 2);
+}
+
 #[test]
 fn limits_of_metrics_and_variants_are_told_apart() {
     let limits = Limits { families_max: 3, variants_max: 2, ..Limits::default() };
