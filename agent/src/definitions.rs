@@ -11,7 +11,7 @@ use crate::aggregate::{Local, LocalSeries, Placed};
 use crate::context::Context;
 use crate::quarantine::{Reason, Refusal};
 use crate::source::Source;
-use crate::spill::Cells;
+use crate::spill::{CellPlace, Cells};
 
 /// What a metric costs for each segment that defines it, besides its label names.
 const FAMILY_COST_BYTES: u64 = 64;
@@ -219,6 +219,10 @@ impl Definitions {
             .chunks
             .containing("cell_offset_bytes", chunk, definition.cell_offset_bytes, size_bytes)
             .map_err(|error| Refusal::new(Reason::Definitions, error))?;
+        let lane_cell = match kind {
+            Kind::Counter => around.cells.number_counter(around.geometry.lane_cells),
+            Kind::Gauge | Kind::Histogram | Kind::Summary => None,
+        };
         let placed = own.family.and_then(|family| {
             if definition.is_overflow {
                 return context.aggregate.hold_overflow(family);
@@ -237,7 +241,8 @@ impl Definitions {
             (Some(Placed { slot, .. }), _) => Local::Distribution(slot),
         });
         if let Some(placed) = placed {
-            around.cells.push(kind, bounds, offset_bytes, size_bytes, placed, context);
+            let place = CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell };
+            around.cells.push(&place, placed, context);
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::quarantine::{Reason, Refusal};
 use crate::reject::RejectReason;
 use crate::segment::{Before, KeptLane, Lane, Phase, Segment};
 use crate::source::Source;
-use crate::spill::Take;
+use crate::spill::{Lanes, Take};
 
 /// Control lines read beyond the known lanes, so that new ones rarely need a second read.
 const LINES_AHEAD: usize = 4;
@@ -142,6 +142,7 @@ impl Segment {
             let is_known = !self.before.is_vague();
             self.lanes.push(Lane {
                 ring_offset_bytes: geometry.ring_offset_bytes,
+                cells_offset_bytes: geometry.cells_offset_bytes,
                 position,
                 target: position,
                 // The ack may be behind the ledger: then it is written again.
@@ -273,16 +274,23 @@ impl Segment {
         let interval_ns = self.cells.interval_ns(context.limits.spill_interval_ns);
         let is_time = waited >= interval_ns || is_scrape;
         let is_first = self.complete_ns == 0;
+        let offsets: Vec<u64> =
+            self.lanes.iter().filter_map(|lane| lane.cells_offset_bytes).collect();
+        let lanes = Lanes { cells: self.geometry.lane_cells, offsets_bytes: &offsets };
         if self.needs_baseline() {
             context.counts.segments_baselined += 1;
-            self.cells.take(&*self.source, schema, Take::Baseline, context)?;
+            self.cells.take(&lanes, &*self.source, schema, Take::Baseline, context)?;
         } else if is_last || (self.cells.is_due && is_time) {
             let age = context.now_ns.saturating_sub(self.cells.settled_ns);
             let is_late = (is_first && self.is_old) || age > context.limits.spill_late_after_ns;
             let take = if is_late { Take::Late } else { Take::Fresh };
-            self.cells.take(&*self.source, schema, take, context)?;
+            self.cells.take(&lanes, &*self.source, schema, take, context)?;
         } else if !self.cells.is_due {
             self.cells.settled_ns = context.now_ns;
+        }
+        let waited = context.now_ns.saturating_sub(self.cells.lanes_taken_ns);
+        if is_scrape || waited >= context.limits.spill_interval_ns {
+            self.cells.take_lanes(&lanes, &*self.source, context)?;
         }
         if !is_last && (is_scrape || is_first || (is_time && self.cells.follows_gauges())) {
             self.cells.read_gauges(&*self.source, context)?;

@@ -53,6 +53,8 @@ pub enum Phase {
 pub struct Lane {
     /// Where the ring starts in the file.
     pub ring_offset_bytes: u64,
+    /// Where the lane's cells start in the file, if it has any.
+    pub cells_offset_bytes: Option<u64>,
     /// Position up to which records are applied.
     pub position: u64,
     /// Tail that this pass reads up to.

@@ -4,7 +4,10 @@
 //! adds what is new. Marks are made at the first spill into a cell, so cells that are never used
 //! cost nothing.
 
+mod lanes;
 mod marks;
+
+pub use lanes::Lanes;
 
 use ringmeter_layout::bucket::{SpillSlot, spill_bucket_count};
 use ringmeter_layout::cell;
@@ -40,8 +43,11 @@ struct SpillCell {
     words: usize,
     kind: Kind,
     bounds: u32,
+    /// Number of its cell in each lane, for the first counters.
+    lane_cell: Option<u32>,
     placed: Placed,
-    /// The words as taken; none while they are all zero.
+    /// The words as taken; none while they are all zero. A counter's integer has what is in lanes
+    /// added to it.
     taken: Option<Box<[u64]>>,
     is_retired: bool,
 }
@@ -68,12 +74,30 @@ pub struct Cells {
     size_bytes: u64,
     held_bytes: u64,
     marks: marks::Marks,
+    lanes: lanes::LaneSums,
     /// Something may be in the cells that was not taken.
     pub is_due: bool,
     /// When nothing was left in the cells for the last time.
     pub settled_ns: u64,
     /// When cells were read for the last time.
     pub taken_ns: u64,
+    /// When the cells of lanes were read for the last time.
+    pub lanes_taken_ns: u64,
+}
+
+/// A series' cell, whose place in the segment is checked.
+#[derive(Debug, Clone, Copy)]
+pub struct CellPlace {
+    /// The series' kind.
+    pub kind: Kind,
+    /// Declared buckets.
+    pub bounds: u32,
+    /// Where it starts in the file.
+    pub offset_bytes: u64,
+    /// How long it is.
+    pub size_bytes: u64,
+    /// Number of the counter's cell in each lane.
+    pub lane_cell: Option<u32>,
 }
 
 trait Placeable {
@@ -98,16 +122,9 @@ impl Cells {
         Self { settled_ns: now_ns, ..Self::default() }
     }
 
-    /// Adds the cell of a series, whose place in the segment is checked.
-    pub fn push(
-        &mut self,
-        kind: Kind,
-        bounds: u32,
-        offset_bytes: u64,
-        size_bytes: u64,
-        placed: Placed,
-        context: &mut Context<'_>,
-    ) {
+    /// Adds the cell of a series.
+    pub fn push(&mut self, place: &CellPlace, placed: Placed, context: &mut Context<'_>) {
+        let CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell } = *place;
         self.is_sorted = false;
         self.is_due = true;
         let is_retired = false;
@@ -122,7 +139,8 @@ impl Cells {
             return;
         }
         self.size_bytes += size_bytes;
-        if self.size_bytes > context.limits.cells_per_segment_max_bytes {
+        // Counters are small, and bounded by the number of series.
+        if kind != Kind::Counter && self.size_bytes > context.limits.cells_per_segment_max_bytes {
             context.counts.cells_deferred = context.counts.cells_deferred.saturating_add(1);
             return;
         }
@@ -131,13 +149,23 @@ impl Cells {
         if taken.is_some() {
             self.hold_restored(words, context.aggregate.budget());
         }
-        self.spill.push(SpillCell { offset_bytes, words, kind, bounds, placed, taken, is_retired });
+        self.spill.push(SpillCell {
+            offset_bytes,
+            words,
+            kind,
+            bounds,
+            lane_cell,
+            placed,
+            taken,
+            is_retired,
+        });
     }
 
     fn sort(&mut self) {
         if !self.is_sorted {
             self.spill.sort_by_key(|cell| cell.offset_bytes);
             self.gauges.sort_by_key(|gauge| gauge.offset_bytes);
+            self.lanes.index(&self.spill);
             self.is_sorted = true;
         }
     }
@@ -168,9 +196,10 @@ impl Cells {
         self.has_most_recent
     }
 
-    /// Reads every spill cell and adds what is new.
+    /// Reads every spill cell and the cells of lanes, and adds what is new.
     pub fn take(
         &mut self,
+        lanes: &Lanes<'_>,
         source: &dyn Source,
         schema: u8,
         take: Take,
@@ -178,9 +207,14 @@ impl Cells {
     ) -> Result<(), Refusal> {
         self.sort();
         let Context { aggregate, buffers, counts, now_ns, .. } = context;
-        let (held, marks) = (&mut self.held_bytes, &mut self.marks);
+        self.lanes.read(lanes, source, &mut buffers.words)?;
+        let (held, marks, sums) = (&mut self.held_bytes, &mut self.marks, &self.lanes);
         let mut is_left = false;
         each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
+            if let (Some(_), Some(integer)) = (cell.lane_cell, words.first_mut()) {
+                *integer = integer.wrapping_add(sums.of(cell.lane_cell));
+            }
+            let words = &*words;
             if let Some(taken) = &cell.taken {
                 marks.note(cell.offset_bytes, taken, words);
             }
@@ -192,7 +226,9 @@ impl Cells {
                 marks.note(cell.offset_bytes, &[], words);
             }
         })?;
+        aggregate.rejected.add(RejectReason::Family, self.lanes.settle());
         self.taken_ns = *now_ns;
+        self.lanes_taken_ns = *now_ns;
         self.is_due = is_left;
         if !is_left {
             self.settled_ns = *now_ns;
@@ -241,7 +277,7 @@ fn each_cell<C: Placeable>(
     cells: &mut [C],
     source: &dyn Source,
     buffer: &mut [u64],
-    mut apply: impl FnMut(&mut C, &[u64]),
+    mut apply: impl FnMut(&mut C, &mut [u64]),
 ) -> Result<(), Refusal> {
     let mut rest = cells;
     while let Some(start) = rest.first().map(|cell| cell.span().0) {
@@ -266,7 +302,8 @@ fn each_cell<C: Placeable>(
         for cell in now {
             let (offset, size) = cell.span();
             let at = usize::try_from((offset - start) / 8).unwrap_or(usize::MAX);
-            let own = words.get(at..).and_then(|own| own.get(..usize::try_from(size / 8).ok()?));
+            let own =
+                words.get_mut(at..).and_then(|own| own.get_mut(..usize::try_from(size / 8).ok()?));
             if let Some(own) = own {
                 apply(cell, own);
             }
@@ -304,6 +341,20 @@ impl GaugeCell {
 }
 
 impl SpillCell {
+    /// Makes sure that there are marks; says whether there was memory for them.
+    fn remember(&mut self, held_bytes: &mut u64, aggregate: &mut Aggregate) -> bool {
+        if self.taken.is_some() {
+            return true;
+        }
+        let size_bytes = self.words as u64 * 8;
+        if !aggregate.budget().take_needed(size_bytes) {
+            return false;
+        }
+        *held_bytes += size_bytes;
+        self.taken = Some(vec![0; self.words].into());
+        true
+    }
+
     /// Adds what is new; says whether there was memory to remember it.
     fn take(
         &mut self,
@@ -321,12 +372,9 @@ impl SpillCell {
                 self.add(words, schema, take, now_ns, aggregate);
             }
         } else if words.iter().enumerate().any(|(at, word)| *word != 0 && at != state_at) {
-            let size_bytes = words.len() as u64 * 8;
-            if !aggregate.budget().take_needed(size_bytes) {
+            if !self.remember(held_bytes, aggregate) {
                 return false;
             }
-            *held_bytes += size_bytes;
-            self.taken = Some(vec![0; words.len()].into());
             self.add(words, schema, take, now_ns, aggregate);
         }
         // Last, so that a series leaves with everything that was recorded.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use ringmeter_layout::lane::{CAPACITY_DEFAULT_RECORDS, Capacity};
 use ringmeter_layout::segment::{
-    CHUNK_ALIGN_BYTES, LANES_MAX, SEGMENT_SIZE_MAX_BYTES, SPILL_SCHEMA_DEFAULT, SPILL_SCHEMA_MAX,
+    CHUNK_ALIGN_BYTES, LANE_CELLS_DEFAULT, LANE_CELLS_MAX, LANE_CELLS_UNIT, LANES_MAX,
+    SEGMENT_SIZE_MAX_BYTES, SPILL_SCHEMA_DEFAULT, SPILL_SCHEMA_MAX,
 };
 use ringmeter_layout::{definition, naming};
 
@@ -22,8 +23,9 @@ pub const SERIES_LIMIT: u32 = 1 << 19;
 pub const SEGMENTS_DEFAULT: u32 = 1024;
 /// Largest size of a segment unless configured: 64 MiB.
 pub const SEGMENT_SIZE_DEFAULT_BYTES: u64 = 64 << 20;
-/// Smallest size of a segment that can be configured: header, definitions, cells and two lanes.
-pub const SEGMENT_SIZE_MIN_BYTES: u64 = 6 * CHUNK_ALIGN_BYTES as u64;
+/// Smallest size of a segment that can be configured: header, definitions, cells, gauges, and two
+/// lanes with their cells.
+pub const SEGMENT_SIZE_MIN_BYTES: u64 = 7 * CHUNK_ALIGN_BYTES as u64;
 
 /// A producer's settings, as written.
 #[derive(Debug, Clone)]
@@ -32,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) service: Option<String>,
     pub(crate) lane_capacity_records: u32,
     pub(crate) lanes_max: u32,
+    pub(crate) lane_cells: u32,
     pub(crate) series_max: u32,
     pub(crate) label_value_length_max_bytes: u32,
     pub(crate) segment_size_max_bytes: u64,
@@ -48,6 +51,7 @@ impl Default for Settings {
             service: None,
             lane_capacity_records: CAPACITY_DEFAULT_RECORDS,
             lanes_max: LANES_DEFAULT,
+            lane_cells: LANE_CELLS_DEFAULT,
             series_max: SERIES_DEFAULT,
             label_value_length_max_bytes: LABEL_VALUE_DEFAULT_BYTES,
             segment_size_max_bytes: SEGMENT_SIZE_DEFAULT_BYTES,
@@ -76,6 +80,7 @@ pub(crate) struct Config {
     pub(crate) service: String,
     pub(crate) lane_capacity: Capacity,
     pub(crate) lanes_max: u32,
+    pub(crate) lane_cells: u32,
     pub(crate) series_max: u32,
     pub(crate) label_value_length_max_bytes: usize,
     pub(crate) segment_size_max_bytes: u64,
@@ -99,6 +104,9 @@ impl Settings {
         };
         let lanes_max =
             checked("lanes_max", self.lanes_max.into(), 1, LANES_MAX.into(), LANES_DEFAULT.into());
+        let cells_max = LANE_CELLS_MAX.into();
+        let cells = defaults.lane_cells.into();
+        let lane_cells = checked("lane_cells", self.lane_cells.into(), 0, cells_max, cells);
         let series_max = checked(
             "series_max",
             self.series_max.into(),
@@ -120,13 +128,9 @@ impl Settings {
             SEGMENT_SIZE_MAX_BYTES,
             SEGMENT_SIZE_DEFAULT_BYTES,
         );
-        let schema = checked(
-            "spill_schema",
-            self.spill_schema.into(),
-            0,
-            SPILL_SCHEMA_MAX.into(),
-            defaults.spill_schema.into(),
-        );
+        let schema_max = SPILL_SCHEMA_MAX.into();
+        let schema = defaults.spill_schema.into();
+        let schema = checked("spill_schema", self.spill_schema.into(), 0, schema_max, schema);
         let segments_max =
             checked("segments_max", self.segments_max.into(), 1, 100_000, SEGMENTS_DEFAULT.into());
         let lane_capacity = Capacity::new(self.lane_capacity_records);
@@ -140,6 +144,7 @@ impl Settings {
             service,
             lane_capacity: lane_capacity.unwrap_or(DEFAULT_CAPACITY),
             lanes_max: narrow(lanes_max),
+            lane_cells: narrow(lane_cells).next_multiple_of(LANE_CELLS_UNIT),
             series_max: narrow(series_max),
             label_value_length_max_bytes: usize::try_from(label_value).unwrap_or(usize::MAX),
             segment_size_max_bytes: segment_size / u64::from(CHUNK_ALIGN_BYTES)

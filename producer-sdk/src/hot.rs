@@ -1,7 +1,15 @@
 //! The fast path. One of three modules with `unsafe`.
 //!
 //! A handle holds a [`Binding`]: the packed first word of its records, the offset of its cell and
-//! of its producer's slot in the thread's block. Recording is one comparison and four stores:
+//! of its producer's slot in the thread's block. Counting is one comparison and one store, into
+//! the counter's own word in the lane of this thread:
+//!
+//! ```text
+//!     if LANE_CELLS == 0 { slow path }      zero slot, lane without cells: write a record instead
+//!     [LANE_CELLS + offset] += amount
+//! ```
+//!
+//! Observing is one comparison and four stores:
 //!
 //! ```text
 //!     if CURSOR == END { slow path }           zero slot, full lane, wrap: all the same
@@ -16,7 +24,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ringmeter_layout::cell::{GAUGE_SIZE_BYTES, GaugeCell, is_retired};
+use ringmeter_layout::cell::{self, GAUGE_SIZE_BYTES, GaugeCell, is_retired};
 use ringmeter_layout::lane;
 use ringmeter_layout::record::{Operation, RECORD_SIZE_BYTES};
 use ringmeter_layout::word::Word;
@@ -27,7 +35,8 @@ use crate::leaked::Leaked;
 use crate::registry::Series;
 use crate::slow;
 use crate::thread::{
-    self, BASE, Block, CURSOR, END, NULL_SLOT, SIGNAL_SLOT, SLOT_WORDS, SLOTS, Slot, TAIL,
+    self, BASE, Block, CURSOR, END, LANE_CELLS, NULL_SLOT, SIGNAL_SLOT, SLOT_WORDS, SLOTS, Slot,
+    TAIL,
 };
 
 /// How far ahead lines are taken for writing: the agent's reading has made them shared.
@@ -35,6 +44,8 @@ const PREFETCH_AHEAD_BYTES: u64 = 512;
 const RECORD_STEP_BYTES: u64 = RECORD_SIZE_BYTES as u64;
 #[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
 const SLOT_SIZE_BYTES: u32 = (SLOT_WORDS * 8) as u32;
+
+const NULL_SLOT_OFFSET_BYTES: u32 = NULL_SLOT * SLOT_SIZE_BYTES;
 
 /// The word of a binding whose metric cannot be registered: no record has it, and its slot is the
 /// null slot.
@@ -45,7 +56,10 @@ const FAILED: u64 = u64::MAX;
 pub(crate) struct Binding {
     /// Offset of the producer's slot in a thread's block, bytes. Always one of a slot.
     slot_offset_bytes: AtomicU32,
-    /// Offset of the cell in the segment, bytes: a segment has at most 2^30.
+    /// The same for a counter that has a cell in each lane; else that of the null slot.
+    cell_slot_offset_bytes: AtomicU32,
+    /// Offset of the cell, bytes: of a gauge's in the segment, which has at most 2^30, of a
+    /// counter's among those of a lane.
     cell_offset_bytes: AtomicU32,
     /// First word of the records.
     word: Word,
@@ -58,9 +72,7 @@ impl Clone for Binding {
             Some(series) => {
                 let copy = Self::unbound();
                 copy.bind(series);
-                let slot = self.slot_offset_bytes.load(Ordering::Relaxed);
-                copy.slot_offset_bytes.store(slot, Ordering::Relaxed);
-                copy
+                if self.is_signal_safe() { copy.signal_safe() } else { copy }
             }
             None => Self::unbound(),
         }
@@ -72,6 +84,7 @@ impl Binding {
     pub(crate) const fn unbound() -> Self {
         Self {
             slot_offset_bytes: AtomicU32::new(NULL_SLOT * SLOT_SIZE_BYTES),
+            cell_slot_offset_bytes: AtomicU32::new(NULL_SLOT * SLOT_SIZE_BYTES),
             cell_offset_bytes: AtomicU32::new(0),
             word: Word::new(0),
             series: Leaked::empty(),
@@ -94,9 +107,13 @@ impl Binding {
             Some(slot) => slot as u32,
             None => find_slot(series),
         };
+        let cell_slot =
+            if series.lane_cell_offset_bytes.is_some() { slot } else { NULL_SLOT_OFFSET_BYTES };
+        let cell = series.lane_cell_offset_bytes.unwrap_or(series.cell_offset_bytes as u32);
         Self {
             slot_offset_bytes: AtomicU32::new(slot),
-            cell_offset_bytes: AtomicU32::new(series.cell_offset_bytes as u32),
+            cell_slot_offset_bytes: AtomicU32::new(cell_slot),
+            cell_offset_bytes: AtomicU32::new(cell),
             word: Word::new(series.record_word),
             series: Leaked::of(series),
         }
@@ -109,11 +126,16 @@ impl Binding {
     pub(crate) fn bind(&self, series: &'static Series) -> &'static Series {
         self.series.set_if(None, series);
         let series = self.series.get().unwrap_or(series);
-        let cell = u32::try_from(series.cell_offset_bytes).unwrap_or(0);
+        let in_segment = u32::try_from(series.cell_offset_bytes).unwrap_or(0);
+        let cell = series.lane_cell_offset_bytes.unwrap_or(in_segment);
         self.cell_offset_bytes.store(cell, Ordering::Relaxed);
         self.word.store_relaxed(series.record_word);
         let slot = find_slot(series);
         if !self.is_signal_safe() {
+            if series.lane_cell_offset_bytes.is_some() {
+                // PAIRS WITH: `binding`, the load in `add_in_lane`.
+                self.cell_slot_offset_bytes.store(slot, Ordering::Release);
+            }
             // PAIRS WITH: `binding`, the load in `slot`.
             self.slot_offset_bytes.store(slot, Ordering::Release);
         }
@@ -122,8 +144,12 @@ impl Binding {
 
     /// The same series, recorded into cells only, so that a signal handler may do it.
     pub(crate) fn signal_safe(&self) -> Self {
-        let copy = self.clone();
+        let copy = Self::unbound();
+        if let Some(series) = self.series.get() {
+            copy.bind(series);
+        }
         copy.slot_offset_bytes.store(SIGNAL_SLOT * SLOT_SIZE_BYTES, Ordering::Relaxed);
+        copy.cell_slot_offset_bytes.store(SIGNAL_SLOT * SLOT_SIZE_BYTES, Ordering::Relaxed);
         copy
     }
 
@@ -153,6 +179,25 @@ impl Binding {
         // PAIRS WITH: `binding`, the store in `bind`.
         let offset = self.slot_offset_bytes.load(Ordering::Acquire);
         slot_at(thread::block(), offset)
+    }
+
+    /// Adds to the counter's cell in this thread's lane; says whether there is one.
+    #[inline(always)]
+    pub(crate) fn add_in_lane(&self, amount: u64) -> bool {
+        // PAIRS WITH: `binding`, the store in `bind`.
+        let offset = self.cell_slot_offset_bytes.load(Ordering::Acquire);
+        self.add_in_lane_at(slot_at(thread::block(), offset), amount)
+    }
+
+    #[inline(always)]
+    fn add_in_lane_at(&self, slot: &Slot, amount: u64) -> bool {
+        let base = own(&slot[LANE_CELLS]);
+        if base == 0 {
+            return false;
+        }
+        let offset = self.cell_offset_bytes.load(Ordering::Relaxed);
+        cell::add_in_lane(lane_cell_at(base, offset), amount);
+        true
     }
 
     /// Records an event if that is quickly done; says whether it was. Where it was not, the
@@ -305,6 +350,20 @@ fn word_at(address: u64) -> &'static Word {
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(usize_of(address)) }
 }
 
+/// A counter's cell in the lane that this thread owns.
+#[inline(always)]
+fn lane_cell_at(base: u64, offset_bytes: u32) -> &'static Word {
+    let address = usize_of(base + u64::from(offset_bytes));
+    // SAFETY:
+    // - LANE_CELLS is not zero, so `slow::claim` has set it to the cells of this thread's lane; a
+    //   forked child reads zero.
+    // - Only a binding whose series has a cell there has a slot in which LANE_CELLS is ever set
+    //   (`cell_slot_offset_bytes`), and the series' offset is below the number of cells that
+    //   every lane of its producer has (`Inner::add_series`).
+    // - The mapping is never unmapped, the address is a multiple of eight, and words are atomics.
+    unsafe { &*core::ptr::with_exposed_provenance::<Word>(address) }
+}
+
 /// Takes the cache line [`PREFETCH_AHEAD_BYTES`] behind an address for writing. A hint: any
 /// address will do.
 #[inline(always)]
@@ -446,5 +505,12 @@ impl Binding {
     pub(crate) fn record_in(&self, thread: ThreadSlot, operation: Operation, value: u64) -> bool {
         let offset = self.slot_offset_bytes.load(Ordering::Acquire);
         offset == thread.offset_bytes && self.record_at(thread.slot, operation, value)
+    }
+
+    /// As [`add_in_lane`](Self::add_in_lane), by way of a slot that was found before.
+    #[inline(always)]
+    pub(crate) fn add_in_lane_in(&self, thread: ThreadSlot, amount: u64) -> bool {
+        let offset = self.cell_slot_offset_bytes.load(Ordering::Acquire);
+        offset == thread.offset_bytes && self.add_in_lane_at(thread.slot, amount)
     }
 }

@@ -300,7 +300,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// Largest size of the segment, bytes, 384 KiB to 1 GiB; 64 MiB by default. Memory is used
+    /// Largest size of the segment, bytes, 448 KiB to 1 GiB; 64 MiB by default. Memory is used
     /// only as it is needed.
     #[must_use]
     pub const fn segment_size_max_bytes(mut self, bytes: u64) -> Self {
@@ -313,6 +313,14 @@ impl ProducerBuilder {
     #[must_use]
     pub const fn segments_max(mut self, segments: u32) -> Self {
         self.settings.segments_max = segments;
+        self
+    }
+
+    /// Counters that have a cell in every lane, 0 to 8192; 512 by default, which take 4 KiB for
+    /// each lane. Counters registered after so many write records, as histograms do.
+    #[must_use]
+    pub const fn lane_cells(mut self, counters: u32) -> Self {
+        self.settings.lane_cells = counters;
         self
     }
 

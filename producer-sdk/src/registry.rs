@@ -38,6 +38,8 @@ pub(crate) struct Series {
     /// The same as words; see [`labels`](crate::labels).
     pub(crate) label_words: Box<[u64]>,
     pub(crate) cell_offset_bytes: u64,
+    /// Where the series' cell is among those of a lane, for the first counters.
+    pub(crate) lane_cell_offset_bytes: Option<u32>,
     pub(crate) encoded: Box<[u8]>,
     /// First word of the series' most frequent records, for handles.
     pub(crate) record_word: u64,
@@ -254,6 +256,7 @@ pub(crate) struct Maps {
     pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series>,
     pub(crate) family_count: u32,
     pub(crate) series_count: u32,
+    pub(crate) counter_count: u32,
 }
 
 impl Maps {
@@ -264,6 +267,7 @@ impl Maps {
 
     pub(crate) fn add_series(&mut self, series: &'static Series) {
         self.series_count += 1;
+        self.counter_count += u32::from(series.kind() == Kind::Counter);
         let key = (series.family.definition.id, &*series.label_values);
         if !series.is_overflow() {
             self.series.insert(key, series);

@@ -18,18 +18,20 @@ use ringmeter_layout::file::{Identity, open_foreign};
 use ringmeter_layout::lane::{self, Capacity};
 use ringmeter_layout::mapping::Mapping;
 use ringmeter_layout::segment::{
-    CHUNK_ALIGN_BYTES, CHUNKS_MAX, ChunkKind, DEFINITIONS_MAX, HEADER_SIZE_BYTES, LANE_CLAIMED,
-    LANE_FREE, LANES_MAX, RawChunk, RawControl, RawLive, chunk_aligned_bytes,
-    chunk_entry_offset_bytes, control_offset_bytes, live_word_offset_bytes,
+    CHUNK_ALIGN_BYTES, CHUNKS_MAX, ChunkKind, DEFINITIONS_MAX, HEADER_SIZE_BYTES, LANES_MAX,
+    RawChunk, RawControl, RawLive, chunk_entry_offset_bytes, control_offset_bytes,
+    live_word_offset_bytes,
 };
 use ringmeter_layout::word::{Word, fence_acquire};
 
 use crate::error::OpenError;
 
 mod birth;
+mod lanes;
 mod limits;
 
 pub(crate) use birth::{BirthPlan, sweep};
+pub(crate) use lanes::{NoLane, Patience};
 
 /// One process' segment. Blank until [`birth`] fills it, so that a forked child can open a
 /// segment of its own without allocating.
@@ -52,6 +54,7 @@ struct Parts {
     identity: Identity,
     lane_capacity: Capacity,
     lanes_max: u32,
+    lane_cells: u32,
     size_limit_bytes: u64,
     ack_path: PathText,
     path: PathText,
@@ -65,6 +68,8 @@ struct Growth {
     /// How many of the registry's cell chunks are placed: the first ones.
     cell_chunk_count: u32,
     lane_count: u32,
+    lane_cells_next: u64,
+    lane_cells_end: u64,
     definition_count: u64,
     definitions_next: u64,
     definitions_end: u64,
@@ -116,33 +121,6 @@ impl PathText {
     }
 }
 
-/// Whether a claim may wait for another thread.
-#[derive(Clone, Copy)]
-pub(crate) enum Patience {
-    /// While recording.
-    None,
-    /// When a thread is prepared.
-    Wait,
-}
-
-/// Why a thread got no lane.
-pub(crate) enum NoLane {
-    /// Another thread is claiming, or the segment is growing.
-    Contended,
-    /// All are taken, and there is no room for another.
-    Left,
-}
-
-/// How lane capacity, position and address belong together.
-pub(crate) struct Stretch {
-    /// Address of the next slot.
-    pub(crate) cursor: u64,
-    /// Address at which to stop.
-    pub(crate) end: u64,
-    /// What to add to an address to get sixteen times the position.
-    pub(crate) bias: u64,
-}
-
 impl Segment {
     /// Whether nothing of a segment is there yet.
     pub(crate) fn is_blank(&self) -> bool {
@@ -162,6 +140,8 @@ impl Segment {
                 chunk_count: 0,
                 cell_chunk_count: 0,
                 lane_count: 0,
+                lane_cells_next: 0,
+                lane_cells_end: 0,
                 definition_count: 0,
                 definitions_next: 0,
                 definitions_end: 0,
@@ -228,93 +208,6 @@ impl Segment {
             // PAIRS WITH: `retire`, the agent's read of the live words before states.
             word.add_release(1);
         }
-    }
-
-    /// The tail word of a lane.
-    pub(crate) fn tail(&self, lane: u32) -> Option<&'static Word> {
-        self.control(lane, offset_of!(RawControl, tail))
-    }
-
-    /// The ring of a lane.
-    pub(crate) fn ring_offset_bytes(&self, lane: u32) -> u64 {
-        self.control(lane, offset_of!(RawControl, ring_offset_bytes)).map_or(0, Word::load_relaxed)
-    }
-
-    pub(crate) fn lane_capacity(&self) -> Option<Capacity> {
-        self.parts.get().map(|parts| parts.lane_capacity)
-    }
-
-    /// Where a writer at `position` may write until it has to ask again.
-    pub(crate) fn stretch(&self, lane: u32, position: u64, ack: u64) -> Option<Stretch> {
-        let parts = self.parts.get()?;
-        let capacity = parts.lane_capacity;
-        let ring = parts.memory.address(self.ring_offset_bytes(lane));
-        let records = capacity.stretch_end(position, ack).wrapping_sub(position);
-        let cursor = ring + capacity.slot(position) * 16;
-        Some(Stretch {
-            cursor,
-            end: cursor + records * 16,
-            bias: position.wrapping_mul(16).wrapping_sub(cursor),
-        })
-    }
-
-    /// Claims a lane for this thread: a free one, else a new one.
-    ///
-    /// A new one takes its place anywhere but in `taken`, ranges that cells will get. Does not
-    /// wait for another thread that is claiming or growing, unless told to.
-    pub(crate) fn claim_lane(
-        &self,
-        taken: impl Iterator<Item = (u64, u64)> + Clone,
-        patience: Patience,
-    ) -> Result<u32, NoLane> {
-        let mut growth = match patience {
-            Patience::None => self.try_growth().ok_or(NoLane::Contended)?,
-            Patience::Wait => self.lock_growth(),
-        };
-        let lane_count = growth.lane_count;
-        let claimed = (0..lane_count).find(|lane| {
-            self.control(*lane, offset_of!(RawControl, state)).is_some_and(|state| {
-                // PAIRS WITH: `lane-owner`, the store in `release_lane`.
-                state.compare_exchange_acquire(LANE_FREE, LANE_CLAIMED).is_ok()
-            })
-        });
-        let index = match claimed {
-            Some(lane) => lane,
-            None => self.add_lane(&mut growth, taken).ok_or(NoLane::Left)?,
-        };
-        if let Some(claims) = self.control(index, offset_of!(RawControl, claims)) {
-            claims.store_relaxed(claims.load_relaxed().wrapping_add(1));
-        }
-        Ok(index)
-    }
-
-    /// Hands a lane back; the next owner goes on from its tail.
-    pub(crate) fn release_lane(&self, lane: u32) {
-        if let Some(state) = self.control(lane, offset_of!(RawControl, state)) {
-            // PAIRS WITH: `lane-owner`, the compare-exchange in `claim_lane`.
-            state.store_release(LANE_FREE);
-        }
-    }
-
-    fn add_lane(
-        &self,
-        growth: &mut Growth,
-        taken: impl Iterator<Item = (u64, u64)> + Clone,
-    ) -> Option<u32> {
-        let parts = self.parts.get()?;
-        let index = growth.lane_count;
-        if index >= parts.lanes_max {
-            return None;
-        }
-        let length = chunk_aligned_bytes(parts.lane_capacity.size_bytes());
-        let offset = self.grow(growth, ChunkKind::Lanes, length, taken).ok()?;
-        self.control(index, offset_of!(RawControl, ring_offset_bytes))?.store_relaxed(offset);
-        self.control(index, offset_of!(RawControl, state))?.store_relaxed(LANE_CLAIMED);
-        growth.lane_count += 1;
-        let count = self.live(offset_of!(RawLive, lane_count))?;
-        // PAIRS WITH: `lane-count`, the agent's read of the live words before control lines.
-        count.store_release(growth.lane_count.into());
-        Some(index)
     }
 
     fn try_growth(&self) -> Option<MutexGuard<'_, Growth>> {

@@ -10,7 +10,8 @@ use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, c
 use crate::registry::{Inner, Series};
 use crate::segment::{NoLane, Patience, Segment};
 use crate::thread::{
-    self, ACK, BASE, BIAS, Block, CURSOR, END, LANE, NULL_SLOT, PRODUCER_SLOTS, SEGMENT, Slot, TAIL,
+    self, ACK, BASE, Block, CURSOR, END, LANE, LANE_CELLS, NULL_SLOT, PRODUCER_SLOTS, SEGMENT,
+    Slot, TAIL,
 };
 
 /// Producers by slot, for handing lanes back at the end of a thread.
@@ -125,6 +126,7 @@ fn claim(inner: &Inner, segment: &Segment, slot: &Slot, patience: Patience) -> O
     slot[ACK].store_relaxed(ack);
     slot[LANE].store_relaxed(u64::from(lane) + 1);
     slot[TAIL].store_relaxed(core::ptr::from_ref(tail).expose_provenance() as u64);
+    slot[LANE_CELLS].store_relaxed(segment.lane_cells_address(lane));
     resume(segment, slot, lane, position, ack);
     Some(lane)
 }
@@ -134,7 +136,6 @@ fn resume(segment: &Segment, slot: &Slot, lane: u32, position: u64, ack: u64) {
     if let Some(stretch) = segment.stretch(lane, position, ack) {
         slot[CURSOR].store_relaxed(stretch.cursor);
         slot[END].store_relaxed(stretch.end);
-        slot[BIAS].store_relaxed(stretch.bias);
     }
 }
 
@@ -147,7 +148,9 @@ fn write(
     operand: Operand,
 ) -> bool {
     let Some(capacity) = segment.lane_capacity() else { return false };
-    let position = slot[CURSOR].load_relaxed().wrapping_add(slot[BIAS].load_relaxed()) / 16;
+    let Some(tail) = segment.tail(lane) else { return false };
+    // Published by this thread, or by the lane's owner before it.
+    let position = tail.load_relaxed();
     let mut ack = slot[ACK].load_relaxed();
     if position.wrapping_sub(ack) >= capacity.records() {
         let known = ack;
@@ -162,7 +165,7 @@ fn write(
     resume(segment, slot, lane, position, ack);
     let at = segment.ring_offset_bytes(lane) + capacity.slot(position) * 16;
     let place = segment.memory().and_then(|memory| memory.words(at, 2));
-    let (Some([word, value]), Some(tail)) = (place, segment.tail(lane)) else { return false };
+    let Some([word, value]) = place else { return false };
     let packed = series.record_word_for(operand.operation);
     let next = position.wrapping_add(1);
     lane::write(word, value, tail, packed, operand.value, next);

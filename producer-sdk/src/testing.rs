@@ -62,7 +62,8 @@ pub fn value(metric: &dyn Metric) -> f64 {
     read(metric, |series, words| match series.kind() {
         #[expect(clippy::cast_precision_loss, reason = "the exposition has floats too")]
         Kind::Counter => {
-            integer(words, cell::COUNTER_INTEGER) as f64 + float(words, cell::COUNTER_FLOAT)
+            let integer = integer(words, cell::COUNTER_INTEGER).wrapping_add(in_lanes(series));
+            integer as f64 + float(words, cell::COUNTER_FLOAT)
         }
         Kind::Gauge => float(words, cell::GAUGE_VALUE),
         Kind::Histogram | Kind::Summary => float(words, cell::DISTRIBUTION_SUM),
@@ -153,6 +154,13 @@ fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T
         None => inner.private.as_ref(),
     };
     memory.and_then(|memory| series.cell(memory)).map_or_else(T::default, |words| f(series, words))
+}
+
+/// What the lanes of the segment hold of a counter.
+fn in_lanes(series: &Series) -> u64 {
+    let offset = series.lane_cell_offset_bytes;
+    let segment = series.producer().segment();
+    segment.zip(offset).map_or(0, |(segment, offset)| segment.sum_of_lane_cells(offset))
 }
 
 fn integer(words: &[Word], index: usize) -> u64 {

@@ -10,7 +10,7 @@
 //!  2 CURSOR        address of the next record                         0
 //!  3 END           address at which the fast path stops               0
 //!  4 TAIL          address of the lane's tail                         0
-//!  5 BIAS          sixteen times the position, less CURSOR            0
+//!  5 LANE_CELLS    address of the lane's cells, for counters          0, also when it has none
 //!  6 BASE          address of the segment, for gauges                 0, or set without a lane
 //!  7 ACK           the ack as last read                               records until the next try
 //! ```
@@ -49,7 +49,7 @@ pub(crate) const LANE: usize = 1;
 pub(crate) const CURSOR: usize = 2;
 pub(crate) const END: usize = 3;
 pub(crate) const TAIL: usize = 4;
-pub(crate) const BIAS: usize = 5;
+pub(crate) const LANE_CELLS: usize = 5;
 pub(crate) const BASE: usize = 6;
 pub(crate) const ACK: usize = 7;
 

@@ -6,6 +6,13 @@
 //! never resets one. All words are written with relaxed atomics by any thread of the app; the
 //! spill count that is published afterwards (release) carries them to the agent.
 //!
+//! Beside its ring a lane has *lane cells*, one word each: the n-th belongs to the n-th counter
+//! that the segment defines. Only the thread that owns the lane writes them, with plain loads and
+//! stores ([`add_in_lane`]), and the lane's next owner goes on from there. What was counted in
+//! whole numbers is the wrapping sum of the counter's integer word and its word in every lane.
+//! Each of them only grows, so the agent may read them at different moments, and takes differences
+//! of the sum.
+//!
 //! Gauge cell, 32 bytes:
 //!
 //! ```text
@@ -162,6 +169,15 @@ pub fn add_u64(words: &[Word], value: u64) {
     if let Some(word) = words.get(COUNTER_INTEGER) {
         word.add_relaxed(value);
     }
+}
+
+/// Adds an integer to a counter's cell in a lane that this thread owns: one plain store.
+///
+/// The word has no other writer, so nothing is lost; a process killed before the store leaves no
+/// trace of the call, and one killed after it the whole of it.
+#[inline(always)]
+pub fn add_in_lane(word: &Word, value: u64) {
+    word.store_relaxed(word.load_relaxed().wrapping_add(value));
 }
 
 /// Adds a float to a counter's cell.

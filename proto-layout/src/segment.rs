@@ -42,7 +42,9 @@
 //!    112    4 process_id              in the app's own pid namespace, for display only
 //!    116    4 service_length_bytes    1 ..= 64
 //!    120   64 service                 name, zero-padded
-//!    184 3784 reserved                zero
+//!    184    4 lane_cells              cells in each lane: a multiple of 8, 0 ..= 8192
+//!    188    4 reserved                zero
+//!    192 3776 reserved                zero
 //! ```
 //!
 //! # Live words
@@ -70,7 +72,8 @@
 //!     16    8 ring_offset_bytes app, before lane_count              agent, once
 //!     24    8 claims         owning thread, relaxed                 agent
 //!     32    8 state          app's threads, compare-exchange        agent (0 free, 1 claimed)
-//!     40   24 reserved       zero
+//!     40    8 cells_offset_bytes app, before lane_count              agent, once; 0: it has none
+//!     48   16 reserved       zero
 //! ```
 //!
 //! # Order of reading
@@ -154,6 +157,13 @@ pub const SERVICE_LENGTH_MAX_BYTES: usize = 64;
 pub const SPILL_SCHEMA_MAX: u8 = 5;
 /// Schema of base-2 buckets in cells unless configured: relative error at most 8.7 %, 2 KiB.
 pub const SPILL_SCHEMA_DEFAULT: u8 = 2;
+/// Most cells in each lane: 64 KiB.
+pub const LANE_CELLS_MAX: u32 = 8_192;
+/// The cells of a lane come in whole cache lines, so that no two threads write the same one.
+pub const LANE_CELLS_UNIT: u32 = 8;
+/// Cells in each lane unless configured: 4 KiB, a sixteenth of the ring; sixteen lanes share a
+/// chunk.
+pub const LANE_CELLS_DEFAULT: u32 = 512;
 /// Every feature bit that this crate's reader understands: none is defined yet.
 pub const FEATURES_KNOWN: u64 = 0;
 
@@ -186,6 +196,8 @@ pub struct RawHeader {
     pub process_id: u32,
     pub service_length_bytes: u32,
     pub service: [u8; SERVICE_LENGTH_MAX_BYTES],
+    pub lane_cells: u32,
+    pub reserved: u32,
 }
 
 /// Size of the described part of the header; what follows up to the live words is zero.
@@ -193,7 +205,7 @@ pub const RAW_HEADER_SIZE_BYTES: usize = size_of::<RawHeader>();
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<RawHeader>() == 184);
+    assert!(size_of::<RawHeader>() == 192);
     assert!(align_of::<RawHeader>() == 8);
     assert!(offset_of!(RawHeader, version_major) == 8);
     assert!(offset_of!(RawHeader, version_minor) == 10);
@@ -218,6 +230,10 @@ const _: () = {
     assert!(offset_of!(RawHeader, process_id) == 112);
     assert!(offset_of!(RawHeader, service_length_bytes) == 116);
     assert!(offset_of!(RawHeader, service) == 120);
+    assert!(offset_of!(RawHeader, lane_cells) == 184);
+    assert!(offset_of!(RawHeader, reserved) == 188);
+    assert!(LANE_CELLS_MAX % LANE_CELLS_UNIT == 0 && LANE_CELLS_DEFAULT % LANE_CELLS_UNIT == 0);
+    assert!(LANE_CELLS_MAX * 8 <= CHUNK_ALIGN_BYTES);
     assert!(LIVE_OFFSET_BYTES + LIVE_SIZE_BYTES == CONTROL_OFFSET_BYTES);
     assert!(CONTROL_OFFSET_BYTES + LANES_MAX * CONTROL_STRIDE_BYTES == CHUNK_TABLE_OFFSET_BYTES);
     assert!(CHUNK_TABLE_OFFSET_BYTES + CHUNKS_MAX * CHUNK_ENTRY_STRIDE_BYTES <= HEADER_SIZE_BYTES);
@@ -241,6 +257,8 @@ pub struct Birth<'a> {
     pub lane_capacity: crate::lane::Capacity,
     /// Schema of the base-2 buckets in cells.
     pub spill_schema: u8,
+    /// Cells in each lane, a multiple of [`LANE_CELLS_UNIT`].
+    pub lane_cells: u32,
 }
 
 impl RawHeader {
@@ -277,6 +295,8 @@ impl RawHeader {
             process_id: birth.process_id,
             service_length_bytes: length as u32,
             service,
+            lane_cells: birth.lane_cells,
+            reserved: 0,
         }
     }
 }
@@ -317,7 +337,8 @@ pub struct RawControl {
     pub ring_offset_bytes: u64,
     pub claims: u64,
     pub state: u64,
-    pub reserved: [u64; 3],
+    pub cells_offset_bytes: u64,
+    pub reserved: [u64; 2],
 }
 
 /// A lane that no thread owns.
@@ -356,7 +377,8 @@ const _: () = {
     assert!(offset_of!(RawControl, ring_offset_bytes) == 16);
     assert!(offset_of!(RawControl, claims) == 24);
     assert!(offset_of!(RawControl, state) == 32);
-    assert!(offset_of!(RawControl, reserved) == 40);
+    assert!(offset_of!(RawControl, cells_offset_bytes) == 40);
+    assert!(offset_of!(RawControl, reserved) == 48);
     assert!(size_of::<RawChunk>() == CHUNK_ENTRY_STRIDE_BYTES as usize);
     assert!(offset_of!(RawChunk, kind) == 0);
     assert!(offset_of!(RawChunk, offset_bytes) == 8);
@@ -376,6 +398,8 @@ pub enum ChunkKind {
     Cells = 3,
     /// The rings of lanes; see [`lane`](crate::lane).
     Lanes = 4,
+    /// The cells of lanes; see [`cell`](crate::cell).
+    LaneCells = 5,
 }
 
 impl ChunkKind {
@@ -387,6 +411,7 @@ impl ChunkKind {
             2 => Some(Self::Gauges),
             3 => Some(Self::Cells),
             4 => Some(Self::Lanes),
+            5 => Some(Self::LaneCells),
             _ => None,
         }
     }

@@ -83,6 +83,13 @@ fn check_view(view: &View<'_>, length_bytes: u64) {
     for (lane, index) in view.lanes.iter().zip(0..) {
         let size_bytes = lane.geometry.capacity.size_bytes();
         inside(lane.geometry.ring_offset_bytes, size_bytes, ChunkKind::Lanes);
+        let cells = view.lane_cells(index).count() as u64;
+        if let Some(offset_bytes) = lane.geometry.cells_offset_bytes {
+            assert_eq!(cells, u64::from(view.geometry.lane_cells));
+            inside(offset_bytes, cells * 8, ChunkKind::LaneCells);
+        } else {
+            assert_eq!(cells, 0);
+        }
         for position in [0, 50, lane.tail, lane.tail.wrapping_sub(64)] {
             match view.records(index, position) {
                 Ok(records) => {

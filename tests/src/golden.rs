@@ -68,6 +68,7 @@ pub fn segment() -> Vec<u8> {
         process_id: 4242,
         lane_capacity: Capacity::new(64).expect("a capacity"),
         spill_schema: 2,
+        lane_cells: 16,
     });
     define(&mut image);
     record(&mut image);
@@ -127,6 +128,9 @@ fn record(image: &mut Image) {
     image.record(second, pack(1, Operation::AddU64), 7);
     image.record(second, pack(0, Operation::AddU64), 1);
     image.record(second, pack(6, Operation::ObserveF64), 2.5_f64.to_bits());
+    image.count_in_lane(first, 1, 70);
+    image.count_in_lane(second, 1, 30);
+    image.count_in_lane(second, 2, 5);
     let line = ringmeter_layout::segment::control_offset_bytes(second);
     image.word(line + 24).store_relaxed(2);
     image.word(line + 32).store_relaxed(LANE_FREE);

@@ -29,7 +29,8 @@ pub struct Image {
     words: Vec<Word>,
     capacity: Capacity,
     spill_schema: u8,
-    rooms: [Room; 4],
+    lane_cells: u32,
+    rooms: [Room; 5],
     families: Vec<FamilyDefinition>,
     series: Vec<SeriesDefinition>,
 }
@@ -42,7 +43,8 @@ impl Image {
             words: Vec::new(),
             capacity: birth.lane_capacity,
             spill_schema: birth.spill_schema,
-            rooms: [Room::default(); 4],
+            lane_cells: birth.lane_cells,
+            rooms: [Room::default(); 5],
             families: Vec::new(),
             series: Vec::new(),
         };
@@ -175,11 +177,15 @@ impl Image {
     /// Adds a lane, claimed by a thread; returns its index.
     pub fn add_lane(&mut self) -> u32 {
         let ring_offset = self.reserve(ChunkKind::Lanes, self.capacity.size_bytes());
+        let cells_bytes = u64::from(self.lane_cells) * 8;
+        let cells_offset =
+            if cells_bytes > 0 { self.reserve(ChunkKind::LaneCells, cells_bytes) } else { 0 };
         let count = self.word(live(std::mem::offset_of!(RawLive, lane_count)));
         let lane = u32::try_from(count.load_relaxed()).unwrap_or(u32::MAX);
         let line = segment::control_offset_bytes(lane);
         let field = |offset: usize| self.word(line + offset as u64);
         field(std::mem::offset_of!(RawControl, ring_offset_bytes)).store_relaxed(ring_offset);
+        field(std::mem::offset_of!(RawControl, cells_offset_bytes)).store_relaxed(cells_offset);
         field(std::mem::offset_of!(RawControl, claims)).store_relaxed(1);
         field(std::mem::offset_of!(RawControl, state)).store_relaxed(LANE_CLAIMED);
         count.store_release(u64::from(lane) + 1);
@@ -194,6 +200,15 @@ impl Image {
         let ring = self.word(line + 16).load_relaxed();
         let slot = self.words(ring + self.capacity.slot(position) * 16);
         lane::write(&slot[0], &slot[1], tail, word, value, position + 1);
+    }
+
+    /// Adds to a counter's cell in a lane, as its owner does; counters are numbered as they are
+    /// defined.
+    pub fn count_in_lane(&self, lane: u32, counter: u32, value: u64) {
+        let line = segment::control_offset_bytes(lane);
+        let at = std::mem::offset_of!(RawControl, cells_offset_bytes) as u64;
+        let cells = self.word(line + at).load_relaxed();
+        cell::add_in_lane(self.word(cells + u64::from(counter) * 8), value);
     }
 
     /// Publishes that a thread with this lane spilled.

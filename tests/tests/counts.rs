@@ -25,15 +25,23 @@ fn eighty_million(arguments: &str) -> (f64, f64, f64) {
 
 #[test]
 fn paced_to_what_lanes_carry_the_total_is_exact_and_nothing_is_lost() {
-    let (total, lost, spilled) = eighty_million("--rate 1000000");
+    let (total, lost, spilled) = eighty_million("--lane-cells 0 --rate 1000000");
     println!("paced: total {total}, lost {lost}, spilled {spilled}");
     assert_eq!(total, 80_000_000.0);
     assert_eq!(lost, 0.0);
 }
 
 #[test]
-fn at_full_speed_with_small_lanes_the_total_is_exact_as_well() {
+fn at_full_speed_with_cells_in_lanes_nothing_spills() {
     let (total, lost, spilled) = eighty_million("--lane-capacity 64");
+    println!("full speed, cells in lanes: total {total}, lost {lost}, spilled {spilled}");
+    assert_eq!((total, lost), (80_000_000.0, 0.0));
+    assert!(spilled < 1000.0, "a thread's first increments at the most");
+}
+
+#[test]
+fn at_full_speed_with_small_lanes_the_total_is_exact_as_well() {
+    let (total, lost, spilled) = eighty_million("--lane-cells 0 --lane-capacity 64");
     println!("full speed: total {total}, lost {lost}, spilled {spilled}");
     assert!(spilled > 0.0, "lanes of 64 records at full speed overflow, or the test shows nothing");
     assert_eq!(total + lost, 80_000_000.0);
@@ -44,7 +52,7 @@ fn at_full_speed_with_small_lanes_the_total_is_exact_as_well() {
 fn a_steady_million_a_second_on_two_threads_loses_nothing() {
     let directory = Directory::new();
     let agent = Agent::start(directory.path());
-    let arguments = "count --threads 2 --times 5000000 --rate 1000000";
+    let arguments = "count --lane-cells 0 --threads 2 --times 5000000 --rate 1000000";
     let mut worker = Worker::start(directory.path(), arguments);
     worker.wait_until_done();
     let scrape = agent.scrape();

@@ -41,22 +41,24 @@ fn writers_still_write_the_golden_files() {
 #[test]
 fn golden_bytes_stand_where_the_layout_says() {
     let bytes = read(golden::SEGMENT_FILE);
-    assert_eq!(bytes.len(), 5 * 65_536, "header, definitions, cells, gauges, lanes");
+    assert_eq!(bytes.len(), 6 * 65_536, "header, definitions, cells, gauges, lanes, lane cells");
     assert_eq!(&bytes[..8], b"RINGMTR\0");
     assert_eq!(word(&bytes, 8), 0x0102_0304_0000_0001, "version 1.0, little endian");
     assert_eq!(&bytes[80..96], &golden::ID);
     assert_eq!(word(&bytes, 116) & 0xffff_ffff, 10, "length of the service name");
     assert_eq!(&bytes[120..130], b"golden-1.0");
+    assert_eq!(word(&bytes, 184), 16, "cells in each lane");
     let live: Vec<u64> = (0..9).map(|at| word(&bytes, 3968 + 8 * at)).collect();
-    assert_eq!(live, [4, 2, 12, 1, 10, 1, 2, 3, 4]);
+    assert_eq!(live, [5, 2, 12, 1, 10, 1, 2, 3, 4]);
     let line = |lane: usize| -> Vec<u64> {
-        (0..5).map(|at| word(&bytes, 4096 + 64 * lane + 8 * at)).collect()
+        (0..6).map(|at| word(&bytes, 4096 + 64 * lane + 8 * at)).collect()
     };
-    let ring = 4 * 65_536;
-    assert_eq!(line(0), [100, 2, ring, 1, 1], "tail, spills, ring, claims, state");
-    assert_eq!(line(1), [3, 0, ring + 1024, 2, 0]);
-    let kinds: Vec<u64> = (0..4).map(|at| word(&bytes, 20_480 + 32 * at)).collect();
-    assert_eq!(kinds, [1, 3, 2, 4], "definitions, cells, gauges, lanes");
+    let (ring, cells) = (4 * 65_536, 5 * 65_536);
+    assert_eq!(line(0), [100, 2, ring, 1, 1, cells], "tail, spills, ring, claims, state, cells");
+    assert_eq!(line(1), [3, 0, ring + 1024, 2, 0, cells + 128]);
+    assert_eq!(word(&bytes, 5 * 65_536 + 8), 70, "counter 1 in lane 0");
+    let kinds: Vec<u64> = (0..5).map(|at| word(&bytes, 20_480 + 32 * at)).collect();
+    assert_eq!(kinds, [1, 3, 2, 4, 5], "definitions, cells, gauges, lanes, lane cells");
     assert_eq!(word(&bytes, 262_144 + 16 * 35), 7 | (3 << 32) | (1 << 40), "record 99");
 }
 
@@ -124,6 +126,11 @@ fn golden_cells_read_back() {
     assert_eq!(cell(&view, 1), [1000, 0, 0, 0], "integer, float, state, reserved");
     assert_eq!(cell(&view, 2), [0, 0.25_f64.to_bits(), 0, 0]);
     assert_eq!(cell(&view, 3), [(-12.5_f64).to_bits(), 2, 0, 0], "value, changes, state");
+    let in_lanes = |counter| [0, 1].map(|lane| view.lane_cells(lane).nth(counter));
+    assert_eq!(in_lanes(0), [Some(0), Some(0)]);
+    assert_eq!(in_lanes(1), [Some(70), Some(30)]);
+    assert_eq!(in_lanes(2), [Some(0), Some(5)]);
+    assert_eq!((view.lane_cells(1).count(), view.lane_cells(2).count()), (16, 0));
     let latency = cell(&view, 5);
     assert_eq!(latency.len(), 8 + 256 + 5);
     let sum = 0.003 + 0.004 + 0.1 + 3.0 + 0.0 - 1.5 + 1e-12 + 1e12;

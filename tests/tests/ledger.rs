@@ -102,7 +102,7 @@ fn kill(mut agent: Agent) {
 #[test]
 fn what_was_spilled_while_no_agent_ran_is_taken_by_the_next() {
     let directory = Directory::new();
-    let arguments = "count --threads 2 --times 1000 --lane-capacity 64";
+    let arguments = "count --threads 2 --times 1000 --lane-capacity 64 --lane-cells 0";
     let mut worker = Worker::start(directory.path(), arguments);
     worker.wait_until_done();
     let mut agent = Agent::start(directory.path());
@@ -178,7 +178,7 @@ fn a_ledger_that_cannot_be_used_is_set_aside_and_nothing_is_added_twice() {
 #[test]
 fn an_old_copy_of_the_ledger_is_told_by_the_acks() {
     let directory = Directory::new();
-    let mut worker = Worker::start(directory.path(), "count --times 100");
+    let mut worker = Worker::start(directory.path(), "count --times 100 --lane-cells 0");
     worker.wait_until_done();
     let agent = Agent::start(directory.path());
     assert_eq!(agent.scrape().value("worker_count_total"), 100.0);

@@ -89,6 +89,7 @@ fn image() -> (Geometry, Vec<u8>) {
         process_id: 1,
         lane_capacity: Capacity::new(64).unwrap(),
         spill_schema: 2,
+        lane_cells: 8,
     });
     put(&mut image, 0, bytemuck::bytes_of(&header));
     put(&mut image, 8, &version_word().to_le_bytes());

@@ -61,7 +61,7 @@ pub(crate) struct Writer {
     definitions: u64,
     retires: u64,
     shared_spill: u64,
-    rooms: [Room; 4],
+    rooms: [Room; 5],
 }
 
 pub(crate) fn family(kind: Kind, name: &str, labels: &[&str]) -> FamilyDefinition {
@@ -110,6 +110,7 @@ impl Writer {
             process_id: 1,
             lane_capacity: Capacity::new(CAPACITY_RECORDS).expect("capacity"),
             spill_schema: SPILL_SCHEMA,
+            lane_cells: 8,
         });
         file.write_all_at(bytemuck::bytes_of(&header), 0).expect("header");
         file.write_all_at(&version_word().to_le_bytes(), VERSION_WORD_OFFSET_BYTES)

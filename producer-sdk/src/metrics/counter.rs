@@ -45,7 +45,9 @@ impl Counter {
     /// Adds a whole number.
     #[inline(always)]
     pub fn inc_by(&self, amount: u64) {
-        self.record(Operation::AddU64, amount);
+        if !self.binding.add_in_lane(amount) {
+            self.record_amount(amount);
+        }
     }
 
     /// Adds a finite number that is not negative; another one is refused, and counted as
@@ -61,8 +63,14 @@ impl Counter {
 
     #[inline(always)]
     pub(crate) fn inc_in(&self, slot: ThreadSlot, amount: u64) {
-        if !self.binding.record_in(slot, Operation::AddU64, amount) {
-            self.record_slowly(Operation::AddU64, amount);
+        if !self.binding.add_in_lane_in(slot, amount) {
+            self.record_amount(amount);
         }
+    }
+
+    /// Adds by a record: a thread's first time, and counters that have no cell in a lane.
+    #[inline(never)]
+    fn record_amount(&self, amount: u64) {
+        self.record(Operation::AddU64, amount);
     }
 }

@@ -106,6 +106,7 @@ impl Segment {
             process_id: std::process::id(),
             lane_capacity: config.lane_capacity,
             spill_schema: config.spill_schema,
+            lane_cells: config.lane_cells,
         });
         let memory = shared.keep();
         let version = memory
@@ -122,6 +123,7 @@ impl Segment {
             identity,
             lane_capacity: config.lane_capacity,
             lanes_max: config.lanes_max,
+            lane_cells: config.lane_cells,
             size_limit_bytes: config.segment_size_max_bytes,
             ack_path: paths.ack,
             path: paths.segment,

@@ -8,9 +8,9 @@ use core::fmt;
 use super::{
     BYTE_ORDER, CHUNK_ALIGN_BYTES, CHUNK_ENTRY_STRIDE_BYTES, CHUNK_TABLE_OFFSET_BYTES, CHUNKS_MAX,
     CONTROL_OFFSET_BYTES, CONTROL_STRIDE_BYTES, ChunkKind, FEATURES_KNOWN, HEADER_SIZE_BYTES,
-    LANES_MAX, LIVE_OFFSET_BYTES, MAGIC, RAW_HEADER_SIZE_BYTES, RawChunk, RawControl, RawHeader,
-    SEGMENT_SIZE_MAX_BYTES, SERVICE_LENGTH_MAX_BYTES, SPILL_SCHEMA_MAX, VERSION_MAJOR,
-    VERSION_MINOR, WORD_SIZE_BYTES,
+    LANE_CELLS_MAX, LANE_CELLS_UNIT, LANES_MAX, LIVE_OFFSET_BYTES, MAGIC, RAW_HEADER_SIZE_BYTES,
+    RawChunk, RawControl, RawHeader, SEGMENT_SIZE_MAX_BYTES, SERVICE_LENGTH_MAX_BYTES,
+    SPILL_SCHEMA_MAX, VERSION_MAJOR, VERSION_MINOR, WORD_SIZE_BYTES,
 };
 use crate::lane::{CAPACITY_MAX_RECORDS, Capacity};
 use crate::naming::{self, NameError};
@@ -172,7 +172,7 @@ impl fmt::Display for SegmentError {
                  at {end_bytes}"
             ),
             Self::ChunkKind { index, found } => {
-                write!(f, "chunk {index} kind: {found}, expected 1 to 4")
+                write!(f, "chunk {index} kind: {found}, expected 1 to 5")
             }
             Self::Outside { field, offset_bytes, size_bytes } => write!(
                 f,
@@ -202,6 +202,8 @@ pub struct Geometry {
     pub lane_capacity: Capacity,
     /// Schema of base-2 buckets in cells.
     pub spill_schema: u8,
+    /// Cells in each lane.
+    pub lane_cells: u32,
     /// Minor version of the layout.
     pub version_minor: u16,
 }
@@ -277,6 +279,7 @@ impl Geometry {
         if !is_newer_minor(raw.version_minor) {
             let start = RAW_HEADER_SIZE_BYTES as u64;
             zero("header", page, start, u64::from(LIVE_OFFSET_BYTES) - start)?;
+            fixed("reserved", raw.reserved, 0)?;
         }
         within("size_limit_bytes", raw.size_limit_bytes, SEGMENT_SIZE_MAX_BYTES)?;
         let lane_capacity = Capacity::new(raw.lane_capacity_records)
@@ -289,6 +292,7 @@ impl Geometry {
             size_limit_bytes: raw.size_limit_bytes,
             lane_capacity,
             spill_schema: parse_spill_schema(raw.spill_schema)?,
+            lane_cells: parse_lane_cells(raw.lane_cells)?,
             version_minor: raw.version_minor,
         })
     }
@@ -305,6 +309,16 @@ fn parse_spill_schema(found: u32) -> Result<u8, SegmentError> {
         .ok()
         .filter(|schema| *schema <= SPILL_SCHEMA_MAX)
         .ok_or(SegmentError::Limit { field: "spill_schema", found: found.into(), limit })
+}
+
+fn parse_lane_cells(found: u32) -> Result<u32, SegmentError> {
+    within("lane_cells", found.into(), LANE_CELLS_MAX.into())?;
+    let unit = LANE_CELLS_UNIT;
+    if found % unit == 0 {
+        Ok(found)
+    } else {
+        Err(SegmentError::Unit { field: "lane_cells", found: found.into(), unit: unit.into() })
+    }
 }
 
 fn check_fixed_fields(raw: &RawHeader) -> Result<(), SegmentError> {
@@ -499,20 +513,22 @@ impl ChunkTable {
     }
 }
 
-/// Where a lane's ring lies, checked.
+/// Where a lane's ring and cells lie, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneGeometry {
     /// Where the ring starts in the file.
     pub ring_offset_bytes: u64,
     /// Records in the ring.
     pub capacity: Capacity,
+    /// Where the lane's cells start in the file, if it has any.
+    pub cells_offset_bytes: Option<u64>,
 }
 
 impl LaneGeometry {
-    /// Checks where a lane says that its ring is.
+    /// Checks where a lane says that its ring and its cells are.
     ///
     /// # Errors
-    /// When the ring does not lie in a lane chunk.
+    /// When the ring does not lie in a chunk of rings, or the cells in none of cells of lanes.
     pub fn parse(
         raw: &RawControl,
         geometry: &Geometry,
@@ -525,6 +541,15 @@ impl LaneGeometry {
             raw.ring_offset_bytes,
             capacity.size_bytes(),
         )?;
-        Ok(Self { ring_offset_bytes: raw.ring_offset_bytes, capacity })
+        let cells = raw.cells_offset_bytes;
+        if cells != 0 {
+            let size_bytes = u64::from(geometry.lane_cells) * 8;
+            chunks.containing("cells_offset_bytes", ChunkKind::LaneCells, cells, size_bytes)?;
+        }
+        Ok(Self {
+            ring_offset_bytes: raw.ring_offset_bytes,
+            capacity,
+            cells_offset_bytes: (cells != 0).then_some(cells),
+        })
     }
 }

@@ -131,6 +131,15 @@ impl<'a> View<'a> {
         bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned)
     }
 
+    /// The cells of a lane; none when it has none, or there is no such lane.
+    pub fn lane_cells(&self, lane: u32) -> impl ExactSizeIterator<Item = u64> + use<'a> {
+        let lane = self.lanes.get(lane as usize);
+        let offset_bytes = lane.and_then(|lane| lane.geometry.cells_offset_bytes);
+        let size_bytes = u64::from(self.geometry.lane_cells) * 8;
+        let bytes = offset_bytes.and_then(|at| part(self.bytes, at, size_bytes));
+        bytes.unwrap_or_default().chunks_exact(8).map(bytemuck::pod_read_unaligned)
+    }
+
     /// The records of a lane from `position` to its tail; none when there is no such lane.
     ///
     /// # Errors

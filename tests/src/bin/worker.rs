@@ -68,6 +68,7 @@ fn producer(arguments: &Arguments) -> Producer {
     Producer::builder()
         .lane_capacity_records(number("--lane-capacity", 4096))
         .lanes_max(number("--lanes", 64))
+        .lane_cells(number("--lane-cells", 512))
         .segments_max(number("--segments", 1024))
         .series_max(number("--series", 10_000).max(10_000) + 1000)
         .install_global()

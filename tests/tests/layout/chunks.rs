@@ -23,6 +23,7 @@ fn header(size_limit_bytes: u64, capacity_records: u32) -> Vec<u8> {
         process_id: 1,
         lane_capacity: Capacity::new(capacity_records).expect("a capacity"),
         spill_schema: 2,
+        lane_cells: 8,
     });
     let mut bytes = bytemuck::bytes_of(&raw).to_vec();
     bytes.resize(LIVE_OFFSET_BYTES as usize, 0);
@@ -46,7 +47,7 @@ fn offset() -> impl Strategy<Value = u64> {
 }
 
 fn entry() -> impl Strategy<Value = RawChunk> {
-    let kind = prop_oneof![8 => 1_u32..=4, 1 => any::<u32>()];
+    let kind = prop_oneof![8 => 1_u32..=5, 1 => any::<u32>()];
     let reserved = prop_oneof![20 => Just(0), 1 => any::<u64>()];
     (kind, offset(), offset(), reserved).prop_map(|(kind, offset_bytes, length_bytes, reserved)| {
         RawChunk { kind, reserved_0: 0, offset_bytes, length_bytes, reserved_1: reserved }
@@ -54,7 +55,7 @@ fn entry() -> impl Strategy<Value = RawChunk> {
 }
 
 fn is_well_formed(raw: &RawChunk, limit: u64) -> bool {
-    (1..=4).contains(&raw.kind)
+    (1..=5).contains(&raw.kind)
         && raw.reserved_1 == 0
         && [raw.offset_bytes, raw.length_bytes].iter().all(|n| *n != 0 && n % UNIT == 0)
         && raw.offset_bytes.checked_add(raw.length_bytes).is_some_and(|end| end <= limit)
@@ -98,7 +99,7 @@ proptest! {
         for raw in &entries {
             let _ = table.push(raw, &geometry, SEGMENT_SIZE_MAX_BYTES);
         }
-        for kind in [1, 2, 3, 4].map(|code| ChunkKind::from_code(code).expect("a kind")) {
+        for kind in [1, 2, 3, 4, 5].map(|code| ChunkKind::from_code(code).expect("a kind")) {
             let holds = |chunk: &&Chunk| {
                 chunk.kind == kind
                     && chunk.offset_bytes <= at
@@ -107,6 +108,36 @@ proptest! {
             };
             let expected = table.chunks().iter().find(holds).filter(|_| at % 8 == 0);
             prop_assert_eq!(table.containing("x", kind, at, size).ok(), expected);
+        }
+    }
+
+    #[test]
+    fn the_cells_of_a_lane_lie_in_a_chunk_of_them(at in offset(), units in 0_u32..=1024) {
+        let mut bytes = header(SEGMENT_SIZE_MAX_BYTES, 64);
+        bytes[184..188].copy_from_slice(&(units * 8).to_le_bytes());
+        let geometry = Geometry::parse(&bytes).expect("a header");
+        let mut table = ChunkTable::default();
+        for (kind, offset, length) in [(4, 3 * UNIT, UNIT), (5, 4 * UNIT, 2 * UNIT)] {
+            let raw = RawChunk {
+                kind, offset_bytes: offset, length_bytes: length, ..RawChunk::default()
+            };
+            table.push(&raw, &geometry, SEGMENT_SIZE_MAX_BYTES).expect("a chunk");
+        }
+        let ring_offset_bytes = 3 * UNIT;
+        let control =
+            RawControl { ring_offset_bytes, cells_offset_bytes: at, ..RawControl::default() };
+        let size = u64::from(units) * 64;
+        let end = at.saturating_add(size);
+        let inside = at % 8 == 0 && at >= 4 * UNIT && at < 6 * UNIT && end <= 6 * UNIT;
+        match LaneGeometry::parse(&control, &geometry, &table) {
+            Ok(lane) => {
+                prop_assert!(inside || at == 0);
+                prop_assert_eq!(lane.cells_offset_bytes, (at > 0).then_some(at));
+            }
+            Err(error) => {
+                prop_assert!(!inside);
+                assert_tells(&error, &["cells_offset_bytes", &at.to_string()]);
+            }
         }
     }
 
@@ -196,7 +227,7 @@ fn errors_name_field_value_and_limit() {
     };
     table.push(&raw(1, UNIT, 2 * UNIT), &small, 4 * UNIT).expect("a chunk");
     let cases: [(RawChunk, &[&str]); 7] = [
-        (raw(9, UNIT, UNIT), &["chunk 1 kind", "9", "1 to 4"]),
+        (raw(9, UNIT, UNIT), &["chunk 1 kind", "9", "1 to 5"]),
         (raw(1, 5 * UNIT, UNIT), &["offset_bytes", "327680", "262144"]),
         (raw(1, 3 * UNIT, 2 * UNIT), &["length_bytes", "131072", "65536"]),
         (raw(1, 3 * UNIT + 8, 8), &["offset_bytes", "196616", "65536"]),

@@ -40,6 +40,7 @@ fn empty_image() -> Image {
         process_id: 1,
         lane_capacity: Capacity::new(64).expect("a capacity"),
         spill_schema: 0,
+        lane_cells: 8,
     })
 }
 
@@ -152,7 +153,11 @@ fn errors_name_field_value_and_limit() {
     assert_tells(&lie(&[(60_000, 1)]), &["header", "60000", "1"]);
     assert_tells(&lie(&[(4096 + 16, 8)]), &["lane 0", "ring_offset_bytes", "8", "1024"]);
     assert_tells(&lie(&[(4160 + 32, 2)]), &["lane 1", "state", "2", "1"]);
-    assert_tells(&lie(&[(4160 + 40, 1)]), &["lane 1", "4200", "1"]);
+    assert_tells(&lie(&[(4160 + 40, 8)]), &["lane 1", "cells_offset_bytes", "8", "128"]);
+    assert_tells(&lie(&[(4160 + 48, 1)]), &["lane 1", "4208", "1"]);
+    assert_tells(&lie(&[(184, 12)]), &["lane_cells", "12", "8"]);
+    assert_tells(&lie(&[(184, 8200)]), &["lane_cells", "8200", "8192"]);
+    assert_tells(&lie(&[(184, 16 | 1 << 32)]), &["reserved", "1", "0"]);
     // Series 0 is the second definition: its id and family share a word.
     let bytes = golden_bytes();
     let first = 65_536 + usize::from(bytes[65_536]);
