@@ -76,6 +76,8 @@ struct Series {
     kind: Kind,
     cell_offset_bytes: u64,
     bounds: usize,
+    /// Number of the counter, which is that of its cell in each lane.
+    counter: Option<u32>,
 }
 
 impl StandIn {
@@ -231,7 +233,8 @@ impl StandIn {
         };
         match series.kind {
             Kind::Counter => {
-                let integer = word(cell::COUNTER_INTEGER)? as f64;
+                let in_lanes = self.in_lanes(series.counter)?;
+                let integer = word(cell::COUNTER_INTEGER)?.wrapping_add(in_lanes) as f64;
                 let total = integer + f64::from_bits(word(cell::COUNTER_FLOAT)?);
                 Ok(Total { count: total, sum: total })
             }
@@ -253,6 +256,23 @@ impl StandIn {
         }
     }
 
+    /// What the cells of all lanes hold of a counter.
+    fn in_lanes(&self, counter: Option<u32>) -> Outcome<u64> {
+        let Some(counter) = counter.filter(|number| *number < self.geometry.lane_cells) else {
+            return Ok(0);
+        };
+        let mut sum = 0_u64;
+        for lane in 0..u32::try_from(self.live()?.lane_count).unwrap_or(0) {
+            let cells = self.control(lane)?.cells_offset_bytes;
+            if cells > 0 {
+                let mut bytes = [0; 8];
+                self.segment.read_exact_at(&mut bytes, cells + u64::from(counter) * 8)?;
+                sum = sum.wrapping_add(u64::from_le_bytes(bytes));
+            }
+        }
+        Ok(sum)
+    }
+
     fn live(&self) -> Outcome<RawLive> {
         let mut live = RawLive::zeroed();
         self.segment.read_exact_at(bytemuck::bytes_of_mut(&mut live), live_word_offset_bytes(0))?;
@@ -270,17 +290,30 @@ impl StandIn {
     fn series(&self, name: &str) -> Outcome<Vec<Series>> {
         let mut families = HashMap::new();
         let mut series = Vec::new();
+        let mut counters = 0_u32;
         for definition in self.definitions()? {
             match definition {
-                Definition::Family(family) if family.name == name => {
-                    families.insert(family.id, (family.kind, family.bounds.len()));
+                Definition::Family(family) => {
+                    families.insert(family.id, family);
                 }
                 Definition::Series(one) => {
-                    let Some(&(kind, bounds)) = families.get(&one.family) else { continue };
-                    let cell_offset_bytes = one.cell_offset_bytes;
-                    series.push(Series { id: one.id, kind, cell_offset_bytes, bounds });
+                    let Some(family) = families.get(&one.family) else { continue };
+                    let kind = family.kind;
+                    let counter = (kind == Kind::Counter).then_some(counters);
+                    counters += u32::from(kind == Kind::Counter);
+                    if family.name == name {
+                        let (bounds, cell_offset_bytes) =
+                            (family.bounds.len(), one.cell_offset_bytes);
+                        series.push(Series {
+                            id: one.id,
+                            kind,
+                            cell_offset_bytes,
+                            bounds,
+                            counter,
+                        });
+                    }
                 }
-                Definition::Family(_) | Definition::EndOfChunk => {}
+                Definition::EndOfChunk => {}
             }
         }
         Ok(series)

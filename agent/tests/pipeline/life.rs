@@ -27,6 +27,44 @@ fn app(scratch: &Scratch, service: &str, id: u8) -> App {
     App { writer, counter, histogram, summary }
 }
 
+/// Counter 0 is the overflow series of the metric, counter 1 the series itself.
+#[test]
+fn cells_in_lanes_are_taken_by_difference_and_once() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let second = app.writer.lane();
+    let mut stage = Stage::new(&scratch);
+    assert_eq!(stage.value("n_total"), Some(0.0));
+    app.writer.hold_in_lane(0, 1, 5);
+    assert_eq!(stage.value("n_total"), Some(5.0), "the first that the agent sees of it");
+    app.writer.hold_in_lane(second, 1, 7);
+    assert_eq!(stage.value("n_total"), Some(12.0));
+    app.writer.spill_add(app.counter, 3);
+    app.writer.hold_in_lane(0, 1, 10);
+    app.writer.add(app.counter, 100);
+    assert_eq!(stage.value("n_total"), Some(120.0), "together with spill and a record");
+    assert_eq!(stage.value("n_total"), Some(120.0), "nothing new, nothing added");
+    drop(stage);
+    app.writer.hold_in_lane(second, 1, 8);
+    let mut stage = Stage::new(&scratch);
+    assert_eq!(stage.value("n_total"), Some(121.0), "the next agent goes on from the marks");
+    let third = app.writer.lane();
+    app.writer.hold_in_lane(third, 1, u64::MAX);
+    let text = stage.scrape();
+    assert_eq!(find(&text, "n_total"), Some(121.0), "nobody counts so much: it went back by one");
+    let rejected = find(&text, "ringmeter_records_rejected_total{reason=\"cell\"}");
+    assert_eq!(rejected, Some(1.0));
+    app.writer.hold_in_lane(third, 1, 1);
+    assert_eq!(stage.value("n_total"), Some(123.0));
+    let name = app.writer.name;
+    app.writer.hold_in_lane(0, 1, 20);
+    let path = app.writer.die();
+    stage.later(1000);
+    assert_eq!(stage.value("n_total"), Some(133.0), "what it had counted when it died");
+    stage.list();
+    assert!(!path.exists(), "{name:?} is removed");
+}
+
 #[test]
 fn spill_is_taken_by_difference_and_once() {
     let scratch = Scratch::new();

@@ -19,6 +19,7 @@ use ringmeter_layout::word::Word;
 
 pub(crate) const CAPACITY_RECORDS: u32 = 64;
 pub(crate) const SPILL_SCHEMA: u8 = 2;
+pub(crate) const LANE_CELLS: u32 = 8;
 const CHUNK_BYTES: u64 = 65_536;
 const SIZE_LIMIT_BYTES: u64 = 64 << 20;
 pub(crate) const LIVE_CHUNKS: usize = 0;
@@ -44,6 +45,7 @@ pub(crate) struct Cell {
 
 pub(crate) struct LaneState {
     ring: u64,
+    cells: u64,
     pub(crate) tail: u64,
     spilled: u64,
 }
@@ -110,7 +112,7 @@ impl Writer {
             process_id: 1,
             lane_capacity: Capacity::new(CAPACITY_RECORDS).expect("capacity"),
             spill_schema: SPILL_SCHEMA,
-            lane_cells: 8,
+            lane_cells: LANE_CELLS,
         });
         file.write_all_at(bytemuck::bytes_of(&header), 0).expect("header");
         file.write_all_at(&version_word().to_le_bytes(), VERSION_WORD_OFFSET_BYTES)
@@ -211,7 +213,8 @@ impl Writer {
 
     pub(crate) fn lane(&mut self) -> usize {
         let ring = self.room(ChunkKind::Lanes, u64::from(CAPACITY_RECORDS) * 16);
-        self.lanes.push(LaneState { ring, tail: 0, spilled: 0 });
+        let cells = self.room(ChunkKind::LaneCells, u64::from(LANE_CELLS) * 8);
+        self.lanes.push(LaneState { ring, cells, tail: 0, spilled: 0 });
         self.publish(self.lanes.len() - 1);
         self.live(LIVE_LANES, self.lanes.len() as u64);
         self.lanes.len() - 1
@@ -223,6 +226,7 @@ impl Writer {
             tail: own.tail,
             spill_count: own.spilled,
             ring_offset_bytes: own.ring,
+            cells_offset_bytes: own.cells,
             claims: 1,
             state: LANE_CLAIMED,
             ..RawControl::default()
@@ -292,6 +296,12 @@ impl Writer {
         self.flush(series);
         self.shared_spill += 1;
         self.live(LIVE_SHARED_SPILL, self.shared_spill);
+    }
+
+    /// What a lane holds of a counter; counters are numbered as they are defined, overflow series
+    /// included.
+    pub(crate) fn hold_in_lane(&self, lane: usize, counter: u64, total: u64) {
+        self.write(self.lanes[lane].cells + counter * 8, &total.to_le_bytes());
     }
 
     /// Overwrites a word of a cell, as a liar would.

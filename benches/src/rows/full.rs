@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use ringmeter::{Counter, Producer};
+use ringmeter::{Histogram, Producer};
 
 use super::histogram::{self, Values};
 use super::{HALF_A_LANE, Setup, counter, dense};
@@ -21,7 +21,7 @@ fn full_producer(setup: &Setup, name: &str) -> Outcome<(Producer, Arc<StandIn>)>
     let directory = setup.scratch.directory(name)?;
     let builder = Producer::builder().directory(&directory).service("bench-full").lanes_max(LANES);
     let producer = builder.try_build()?;
-    let filler = producer.counter(("bench_filler_total", HELP))?;
+    let filler = producer.histogram(("bench_filler", HELP))?;
     fill(&filler);
     let reader = Arc::new(StandIn::new(&producer, &directory, false)?);
     let spilled = reader.spilled()?;
@@ -32,15 +32,15 @@ fn full_producer(setup: &Setup, name: &str) -> Outcome<(Producer, Arc<StandIn>)>
 }
 
 /// Fills one lane for each thread, at the same time, so that they are two.
-fn fill(filler: &Counter) {
+fn fill(filler: &Histogram) {
     let barrier = Barrier::new(THREADS);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                filler.inc();
+                filler.observe(1.0);
                 barrier.wait();
                 for _ in 0..4 * HALF_A_LANE {
-                    filler.inc();
+                    filler.observe(1.0);
                 }
                 barrier.wait();
             });
