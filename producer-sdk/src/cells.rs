@@ -64,7 +64,14 @@ pub(crate) fn reject(inner: &'static Inner, rejection: Rejection) {
 
 /// Applies an event to a series' cell.
 pub(crate) fn apply(memory: Option<&Mapping>, series: &Series, operand: Operand) {
-    let Some(words) = memory.and_then(|memory| series.cell(memory)) else { return };
+    if let Some(words) = memory.and_then(|memory| series.cell(memory)) {
+        apply_to(words, series, operand);
+    }
+}
+
+/// Applies an event to the words of a series' cell.
+#[inline]
+pub(crate) fn apply_to(words: &[Word], series: &Series, operand: Operand) {
     let schema = series.producer().config.spill_schema;
     let bounds = &series.family.definition.bounds;
     match operand.operation {

@@ -22,21 +22,23 @@
 
 #![allow(unsafe_code)]
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use ringmeter_layout::cell::{self, GAUGE_SIZE_BYTES, GaugeCell, is_retired};
 use ringmeter_layout::lane;
 use ringmeter_layout::record::{Operation, RECORD_SIZE_BYTES};
+use ringmeter_layout::segment::RawControl;
 use ringmeter_layout::word::Word;
 
-use crate::cells::{GaugeChange, Operand};
+use crate::cells::{self, GaugeChange, Operand};
 use crate::labels;
 use crate::leaked::Leaked;
 use crate::registry::Series;
 use crate::slow;
 use crate::thread::{
-    self, BASE, Block, CURSOR, END, LANE_CELLS, NULL_SLOT, SIGNAL_SLOT, SLOT_WORDS, SLOTS, Slot,
-    TAIL,
+    self, BASE, Block, CURSOR, END, LANE, LANE_CELLS, NULL_SLOT, PATIENCE_UNIT, SIGNAL_SLOT,
+    SLOT_WORDS, SLOTS, Slot, TAIL,
 };
 
 /// How far ahead lines are taken for writing: the agent's reading has made them shared.
@@ -220,12 +222,32 @@ impl Binding {
     /// Records an event of the series that this is bound to, wherever there is room.
     pub(crate) fn record_slowly(&self, series: &'static Series, operation: Operation, value: u64) {
         let operand = Operand { operation, value };
+        if self.spill(series, operand) {
+            return;
+        }
         if self.is_signal_safe() {
             slow::record_in_cells(series, operand);
         } else {
             slow::record(series, operand);
             self.bind_again(series);
         }
+    }
+
+    /// Puts an event into the series' cell, if this thread's lane was full a moment ago and it is
+    /// not yet time to ask whether it still is; says whether it did.
+    #[inline(always)]
+    fn spill(&self, series: &'static Series, operand: Operand) -> bool {
+        let slot = self.slot();
+        let lane = own(&slot[LANE]);
+        if lane < PATIENCE_UNIT {
+            return false;
+        }
+        slot[LANE].store_relaxed(lane - PATIENCE_UNIT);
+        cells::apply_to(spill_cell(slot, series), series, operand);
+        let spill_count = word_at(own(&slot[TAIL]) + SPILL_COUNT_AFTER_TAIL_BYTES);
+        // PAIRS WITH: `lane-spill`, the agent's read of the control lines before cells.
+        spill_count.store_release(spill_count.load_relaxed().wrapping_add(1));
+        true
     }
 
     /// Changes a gauge of the series that this is bound to, wherever it lives.
@@ -343,8 +365,10 @@ fn push(slot: &Slot, cursor: u64, word: u64, value: u64) {
 #[inline(always)]
 fn word_at(address: u64) -> &'static Word {
     // SAFETY:
-    // - CURSOR differs from END, so `slow::resume` has set CURSOR, END and TAIL of this slot to
-    //   addresses in the segment that this thread's lane is in; a forked child reads zeros.
+    // - CURSOR differs from END, or the upper half of LANE is not zero: so `slow::claim` and
+    //   `slow::resume` have set CURSOR, END and TAIL of this slot to addresses in the segment that
+    //   this thread's lane is in; a forked child reads zeros.
+    // - The spill count is in the same control line as the tail.
     // - CURSOR walks from there to END, both within the ring, in steps of a record.
     // - The mapping is never unmapped, the addresses are multiples of eight, and words are atomics.
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(usize_of(address)) }
@@ -362,6 +386,28 @@ fn lane_cell_at(base: u64, offset_bytes: u32) -> &'static Word {
     //   every lane of its producer has (`Inner::add_series`).
     // - The mapping is never unmapped, the address is a multiple of eight, and words are atomics.
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(address) }
+}
+
+/// Where the count of spilled records stands in a lane's control line.
+const SPILL_COUNT_AFTER_TAIL_BYTES: u64 =
+    (offset_of!(RawControl, spill_count) - offset_of!(RawControl, tail)) as u64;
+
+/// The cell of a series in the segment that this slot's thread has a lane in.
+#[inline(always)]
+fn spill_cell(slot: &Slot, series: &'static Series) -> &'static [Word] {
+    let address = usize_of(own(&slot[BASE]) + series.cell_offset_bytes);
+    // SAFETY:
+    // - The upper half of LANE is not zero, so `slow::record_in_lane` has written it after it
+    //   entered the segment: BASE is its address. A forked child reads zeros.
+    // - The slot is that of the series' producer, and no slot is given to a handle before the
+    //   series is defined in the segment (`find_slot`): its cell has its place there.
+    // - The mapping is never unmapped, and words are atomics.
+    unsafe {
+        core::slice::from_raw_parts(
+            core::ptr::with_exposed_provenance::<Word>(address),
+            series.cell_words,
+        )
+    }
 }
 
 /// Takes the cache line [`PREFETCH_AHEAD_BYTES`] behind an address for writing. A hint: any

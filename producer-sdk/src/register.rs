@@ -166,6 +166,7 @@ impl Inner {
             label_words: label_values.iter().map(|value| labels::word(value)).collect(),
             label_values,
             cell_offset_bytes,
+            cell_words: usize::try_from(self.cell_size_bytes(&family.definition) / 8).unwrap_or(0),
             lane_cell_offset_bytes: has_lane_cell.then_some(maps.counter_count * 8),
             encoded,
             record_word: pack(id, most_frequent_operation(family.definition.kind)),
@@ -210,9 +211,7 @@ impl Inner {
         registration: &Registration<'_>,
         definition: &FamilyDefinition,
     ) -> Result<u64, OpenError> {
-        #[expect(clippy::cast_possible_truncation, reason = "at most BOUNDS_MAX bounds")]
-        let bounds = definition.bounds.len() as u32;
-        let size = cell::size_bytes(definition.kind, self.config.spill_schema, bounds);
+        let size = self.cell_size_bytes(definition);
         let (room, kind) = match definition.kind {
             Kind::Gauge => (&self.registry.gauge_room, ChunkKind::Gauges),
             Kind::Counter | Kind::Histogram | Kind::Summary => {
@@ -226,6 +225,12 @@ impl Inner {
         room.reset(offset, length);
         let full = OpenError::SegmentSizeLimit { limit_bytes: self.config.segment_size_max_bytes };
         room.take(size).ok_or(full)
+    }
+
+    fn cell_size_bytes(&self, definition: &FamilyDefinition) -> u64 {
+        #[expect(clippy::cast_possible_truncation, reason = "at most BOUNDS_MAX bounds")]
+        let bounds = definition.bounds.len() as u32;
+        cell::size_bytes(definition.kind, self.config.spill_schema, bounds)
     }
 
     fn add_cell_chunk(

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use ringmeter_layout::cell;
 use ringmeter_layout::definition::{FamilyDefinition, SeriesDefinition};
 use ringmeter_layout::directory::Directory;
 use ringmeter_layout::mapping::Mapping;
@@ -38,6 +37,8 @@ pub(crate) struct Series {
     /// The same as words; see [`labels`](crate::labels).
     pub(crate) label_words: Box<[u64]>,
     pub(crate) cell_offset_bytes: u64,
+    /// How long it is.
+    pub(crate) cell_words: usize,
     /// Where the series' cell is among those of a lane, for the first counters.
     pub(crate) lane_cell_offset_bytes: Option<u32>,
     pub(crate) encoded: Box<[u8]>,
@@ -68,12 +69,7 @@ impl Series {
 
     /// The words of this series' cell in a memory.
     pub(crate) fn cell(&self, memory: &Mapping) -> Option<&'static [Word]> {
-        let definition = &self.family.definition;
-        #[expect(clippy::cast_possible_truncation, reason = "at most BOUNDS_MAX bounds")]
-        let bounds = definition.bounds.len() as u32;
-        let schema = self.producer().config.spill_schema;
-        let size = cell::size_bytes(definition.kind, schema, bounds);
-        memory.words(self.cell_offset_bytes, usize::try_from(size / 8).ok()?)
+        memory.words(self.cell_offset_bytes, self.cell_words)
     }
 
     /// First word of this series' records of an operation.

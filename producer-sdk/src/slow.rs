@@ -5,13 +5,14 @@
 //! allocates while there is a segment.
 
 use ringmeter_layout::lane::{self, ACK_READ_INTERVAL_RECORDS};
+use ringmeter_layout::word::Word;
 
 use crate::cells::{GaugeChange, Operand, apply, apply_change, apply_privately, change_privately};
 use crate::registry::{Inner, Series};
 use crate::segment::{NoLane, Patience, Segment};
 use crate::thread::{
-    self, ACK, BASE, Block, CURSOR, END, LANE, LANE_CELLS, NULL_SLOT, PRODUCER_SLOTS, SEGMENT,
-    Slot, TAIL,
+    self, ACK, BASE, Block, CURSOR, END, LANE, LANE_CELLS, NULL_SLOT, PATIENCE_UNIT,
+    PRODUCER_SLOTS, SEGMENT, Slot, TAIL,
 };
 
 /// Producers by slot, for handing lanes back at the end of a thread.
@@ -70,9 +71,8 @@ fn record_in_lane(
     if slot[SEGMENT].load_relaxed() != address {
         enter(segment, slot, address);
     }
-    let lane = match slot[LANE].load_relaxed().checked_sub(1) {
-        #[expect(clippy::cast_possible_truncation, reason = "a lane index plus one was stored")]
-        Some(lane) => lane as u32,
+    let lane = match lane_of(slot) {
+        Some(lane) => lane,
         None => match claim(series.producer(), segment, slot, Patience::None) {
             Some(lane) => lane,
             None => {
@@ -84,7 +84,17 @@ fn record_in_lane(
     if !write(segment, slot, lane, series, operand) {
         apply(segment.memory(), series, operand);
         segment.publish_lane_spill(lane);
+        // The next ones need not ask: `hot` spills them itself.
+        let patience = u64::from(ACK_READ_INTERVAL_RECORDS - 1) * PATIENCE_UNIT;
+        slot[LANE].store_relaxed(patience + u64::from(lane) + 1);
     }
+}
+
+/// The lane that a slot's thread owns.
+fn lane_of(slot: &[Word]) -> Option<u32> {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    let lane = slot[LANE].load_relaxed() as u32;
+    lane.checked_sub(1)
 }
 
 /// A thread's first record into a segment: from here on its gauges need no slow path.
@@ -205,12 +215,11 @@ pub(crate) static RELEASE_LANES: fn(&Block) = release_lanes;
 
 fn release_lanes(block: &Block) {
     for (slot, producer) in block.chunks(thread::SLOT_WORDS).zip(&PRODUCERS) {
-        let lane = slot[LANE].load_relaxed();
+        let lane = lane_of(slot);
         let Some(segment) = producer.get().and_then(Inner::segment) else { continue };
         let address = core::ptr::from_ref(segment).addr() as u64;
-        if lane > 0 && slot[SEGMENT].load_relaxed() == address {
-            #[expect(clippy::cast_possible_truncation, reason = "a lane index was stored")]
-            segment.release_lane((lane - 1) as u32);
+        if let (Some(lane), true) = (lane, slot[SEGMENT].load_relaxed() == address) {
+            segment.release_lane(lane);
         }
     }
 }

@@ -6,7 +6,8 @@
 //! ```text
 //! word of a slot   what                                               while there is no lane
 //!  0 SEGMENT       address of the `Segment` that all this belongs to     0
-//!  1 LANE          index of the lane plus one                         0
+//!  1 LANE          index of the lane plus one, and in the upper half     0
+//!                  how many records may spill before the ack is asked for
 //!  2 CURSOR        address of the next record                         0
 //!  3 END           address at which the fast path stops               0
 //!  4 TAIL          address of the lane's tail                         0
@@ -46,6 +47,8 @@ pub(crate) const PRODUCER_SLOTS: u32 = 62;
 
 pub(crate) const SEGMENT: usize = 0;
 pub(crate) const LANE: usize = 1;
+/// One record that may spill without a look at the ack, in LANE.
+pub(crate) const PATIENCE_UNIT: u64 = 1 << 32;
 pub(crate) const CURSOR: usize = 2;
 pub(crate) const END: usize = 3;
 pub(crate) const TAIL: usize = 4;
