@@ -70,10 +70,10 @@ pub(crate) fn apply(memory: Option<&Mapping>, series: &Series, operand: Operand)
 }
 
 /// Applies an event to the words of a series' cell.
-#[inline]
+#[inline(always)]
 pub(crate) fn apply_to(words: &[Word], series: &Series, operand: Operand) {
     let schema = series.producer().config.spill_schema;
-    let bounds = &series.family.definition.bounds;
+    let bounds = &series.family.padded_bounds;
     match operand.operation {
         Operation::AddU64 => cell::add_u64(words, operand.value),
         Operation::AddF64 => cell::add_f64(words, f64::from_bits(operand.value)),

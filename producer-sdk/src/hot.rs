@@ -220,11 +220,17 @@ impl Binding {
     }
 
     /// Records an event of the series that this is bound to, wherever there is room.
+    #[inline(always)]
     pub(crate) fn record_slowly(&self, series: &'static Series, operation: Operation, value: u64) {
         let operand = Operand { operation, value };
-        if self.spill(series, operand) {
-            return;
+        if !self.spill(series, operand) {
+            self.record_slowest(series, operand);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_slowest(&self, series: &'static Series, operand: Operand) {
         if self.is_signal_safe() {
             slow::record_in_cells(series, operand);
         } else {

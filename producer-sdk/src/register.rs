@@ -14,7 +14,9 @@ use crate::cells::{Rejection, reject};
 use crate::error::{Aspect, OpenError, RegisterError};
 use crate::labels;
 use crate::leaked::Leaked;
-use crate::registry::{CellChunk, Entry, Family, Inner, Maps, Registration, Series, encode_series};
+use crate::registry::{
+    CellChunk, Entry, Family, Inner, Maps, Registration, Series, encode_series, padded,
+};
 use crate::segment::first_fit;
 
 /// Chunks of cells grow with what there is, up to this.
@@ -49,6 +51,7 @@ impl Inner {
         let definition = FamilyDefinition { id: maps.family_count, ..definition };
         let encoded = definition.encode().into_boxed_slice();
         let family: &'static Family = Box::leak(Box::new(Family {
+            padded_bounds: padded(&definition.bounds),
             definition,
             encoded,
             producer: self,

@@ -23,6 +23,8 @@ use crate::segment::Segment;
 /// A metric with all its series.
 pub(crate) struct Family {
     pub(crate) definition: FamilyDefinition,
+    /// Its bounds, filled up with infinities to whole vectors: a search needs no remainder.
+    pub(crate) padded_bounds: Box<[f64]>,
     pub(crate) encoded: Box<[u8]>,
     pub(crate) producer: &'static Inner,
     /// Where lookups beyond a limit go; families with label names have one.
@@ -51,6 +53,16 @@ pub(crate) struct Series {
     pub(crate) log_index: u64,
     /// As in the cell: odd while retired. Kept here for the segments of children.
     pub(crate) state: Word,
+}
+
+/// Bounds that a search compares at once.
+const BOUNDS_UNIT: usize = 4;
+
+/// Bounds filled up to whole vectors. No value is above infinity, so no index gets larger.
+pub(crate) fn padded(bounds: &[f64]) -> Box<[f64]> {
+    let length = bounds.len().next_multiple_of(BOUNDS_UNIT);
+    let all = bounds.iter().copied().chain(core::iter::repeat(f64::INFINITY));
+    all.take(length).collect()
 }
 
 impl Series {

@@ -201,13 +201,15 @@ pub fn observe(words: &[Word], spill_schema: u8, bounds: &[f64], value: f64) {
         SpillSlot::Bucket(index) => DISTRIBUTION_HEAD_WORDS + index as usize,
     };
     let classic = DISTRIBUTION_HEAD_WORDS + base2 + bucket::classic_index(bounds, value);
+    // The sum first: it is read before it is written, and a read behind an atomic addition waits
+    // for that.
+    if let (true, Some(word)) = (value.is_finite(), words.get(DISTRIBUTION_SUM)) {
+        word.add_f64_relaxed(value);
+    }
     if let Some(word) = words.get(classic) {
         word.add_relaxed(1);
     }
     if let Some(word) = words.get(slot) {
         word.add_relaxed(1);
-    }
-    if let (true, Some(word)) = (value.is_finite(), words.get(DISTRIBUTION_SUM)) {
-        word.add_f64_relaxed(value);
     }
 }
