@@ -148,5 +148,6 @@ pub const ALL: &[(&str, Maker)] = &[
     ("full-1", full::one_thread),
     ("full-2", full::two_threads),
     ("full-histogram-1", full::histogram),
+    ("full-histogram-2", full::histogram_two_threads),
     ("render", render::counters),
 ];

@@ -163,5 +163,6 @@ pub(super) fn counters(setup: &Setup) -> Outcome<Row> {
         aim: Some(0.08),
         unit: Unit::Milliseconds,
         spilled: None,
+        has_tail: false,
     })
 }
