@@ -23,7 +23,7 @@ const FAMILY_COST_BYTES: u64 = 64;
 const SERIES_COST_BYTES: u64 = 128;
 
 /// A definition takes the time of so many records.
-const COST_RECORDS: u64 = 64;
+const COST_RECORDS: u64 = 256;
 /// A segment that others leave no memory for asks again after this.
 const STARVED_RETRY_NS: u64 = 1_000_000_000;
 

@@ -52,7 +52,7 @@ pub struct Limits {
     /// Records read from one segment between two looks at the others.
     pub records_per_step: u64,
     /// Records read from one segment in a pass, and four times as many in that of a scrape.
-    /// A definition counts as many as it takes the time of: 64.
+    /// A definition counts as many as it takes the time of: 256.
     pub records_per_pass: u64,
     /// Records read from one segment in a second, on average; a tenth of it may come at once. What
     /// is not read in time, the app adds to cells, so nothing is lost.
