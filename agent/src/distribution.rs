@@ -106,6 +106,12 @@ impl Distribution {
         &self.buckets
     }
 
+    /// Returns the memory of its buckets.
+    pub fn give_back(self, budget: &mut Budget) {
+        let sliding = self.sliding.as_ref().map_or(0, |sliding| sliding.size_bytes());
+        budget.give_back(self.buckets.size_bytes().saturating_add(sliding));
+    }
+
     /// Appends an estimate for each of the increasing `objectives` over the sliding window.
     pub fn quantiles(&mut self, objectives: &[f64], now_ns: u64, estimates: &mut Vec<f64>) {
         match &mut self.sliding {

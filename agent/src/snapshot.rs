@@ -158,6 +158,11 @@ impl LabelText {
         Self(fragment::labels(&sorted).into())
     }
 
+    /// The values, in the order of their names, without escapes.
+    pub fn values(&self) -> Vec<String> {
+        fragment::values(&self.0)
+    }
+
     /// The text without braces; empty for a series without labels.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -291,6 +296,9 @@ mod tests {
     fn labels_are_sorted_by_name_and_escaped() {
         let text = LabelText::new(&[("z", "a\\b\"c\nd"), ("a", "é")]);
         assert_eq!(text.as_str(), "a=\"é\",z=\"a\\\\b\\\"c\\nd\"");
+        assert_eq!(text.values(), ["é", "a\\b\"c\nd"]);
+        assert_eq!(LabelText::new(&[("a", ""), ("b", "\\n")]).values(), ["", "\\n"]);
+        assert!(LabelText::default().values().is_empty());
         assert_eq!(LabelText::new(&[]), LabelText::default());
     }
 

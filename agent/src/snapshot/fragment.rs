@@ -43,6 +43,29 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
     text
 }
 
+/// The values of such pairs, without escapes.
+pub(super) fn values(labels: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut characters = labels.chars();
+    // A name has no quote in it.
+    while characters.any(|character| character == '"') {
+        let mut value = String::new();
+        loop {
+            match characters.next() {
+                None | Some('"') => break,
+                Some('\\') => match characters.next() {
+                    Some('n') => value.push('\n'),
+                    Some(other) => value.push(other),
+                    None => break,
+                },
+                Some(other) => value.push(other),
+            }
+        }
+        values.push(value);
+    }
+    values
+}
+
 /// A bound or quantile as OpenMetrics' canonical numbers have it: `0.5`, `1.0`, `1e-05`, `1e+06`,
 /// `+Inf`. One rendering for all text formats, so that a series keeps its identity when the
 /// scraper negotiates another one.
