@@ -16,6 +16,7 @@ use ringmeter_layout::word::Word;
 
 use crate::config::Config;
 use crate::error::{ConfigError, OpenError};
+use crate::keys::Keys;
 use crate::leaked::{AppendList, Leaked};
 use crate::os;
 use crate::segment::Segment;
@@ -260,8 +261,8 @@ pub(crate) struct Index {
 /// What the index' lock guards, besides the right to register.
 #[derive(Default)]
 pub(crate) struct Maps {
-    pub(crate) families: HashMap<&'static str, &'static Family>,
-    pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series>,
+    pub(crate) families: HashMap<&'static str, &'static Family, Keys>,
+    pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series, Keys>,
     pub(crate) family_count: u32,
     pub(crate) series_count: u32,
     pub(crate) counter_count: u32,
