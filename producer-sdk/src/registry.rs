@@ -199,6 +199,12 @@ impl Inner {
         self.shared.get().filter(|segment| segment.is_of(os::incarnation()))
     }
 
+    /// What an opening that failed half-way has left for the next one. Under the registration
+    /// lock.
+    pub(crate) fn unfinished_segment(&self) -> Option<&'static Segment> {
+        self.spares[0].get().filter(|segment| segment.is_of(os::incarnation()))
+    }
+
     /// This process' segment, if it has one in which this series is defined: before that its
     /// records may not go there.
     #[inline]
