@@ -32,13 +32,13 @@ fn is_wanted(case: &&impl std::fmt::Debug) -> bool {
 }
 
 /// Tries cases in a random order, at least one of each group, until the time is over; prints how
-/// many, and fails with what went wrong.
+/// many, and fails with what went wrong. Returns how many.
 fn try_all<C: std::fmt::Debug, G: Ord>(
     what: &str,
     cases: Vec<C>,
     group: impl Fn(&C) -> G,
     mut attempt: impl FnMut(&C) -> Result<(), String>,
-) {
+) -> u32 {
     let cases = shuffled(what, cases, group);
     let (start, limit) = (Instant::now(), limit());
     let mut problems = Vec::new();
@@ -60,6 +60,7 @@ fn try_all<C: std::fmt::Debug, G: Ord>(
         start.elapsed().as_secs()
     );
     assert!(tried > 0 && problems.is_empty(), "{problems:#?}");
+    tried
 }
 
 /// One of each group first, then the others, each part in a random order.

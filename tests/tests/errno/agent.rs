@@ -68,6 +68,8 @@ struct State {
     fault: Option<(Target, Errno)>,
     injected: u32,
     calls: BTreeSet<Call>,
+    /// Numbers of calls since this was cleared last.
+    numbers: BTreeSet<u64>,
     begun: BTreeSet<u32>,
 }
 
@@ -89,6 +91,7 @@ impl Plan for Injector {
         if !state.begun.contains(&call.thread) {
             return None;
         }
+        state.numbers.insert(call.number);
         if call.occurrence < OCCURRENCES {
             state.calls.insert(*call);
         }
@@ -229,11 +232,12 @@ fn an_agent_that_starts_into_an_error_goes_on_or_says_why_not() {
         Target::Once(call) => (call.thread, call.number),
         Target::All(number) => (0, number),
     };
-    try_all("errno: agent's start", faults, group, |fault| {
+    let tried = try_all("errno: agent's start", faults, group, |fault| {
         let (_, injected) = start_with(Some(*fault))?;
         unreached += u32::from(injected == 0);
         Ok(())
     });
+    assert!(unreached * 2 < tried, "{unreached} of {tried} met no such call");
     println!("errno: agent's start: {unreached} combinations met no such call");
 }
 
@@ -328,14 +332,14 @@ impl Running {
 #[test]
 fn a_running_agent_survives_errors_and_catches_up() {
     let mut running = Running::new();
-    running.agent().expect("an agent");
+    let state = Arc::clone(&running.agent().expect("an agent").state);
+    lock(&state).numbers.clear();
     for _ in 0..3 {
         running.live().expect("nothing is injected, and all is well");
         std::thread::sleep(Duration::from_millis(100));
     }
     running.recover().expect("nothing is injected, and all is well");
-    let state = Arc::clone(&running.agent().expect("an agent").state);
-    let numbers: BTreeSet<u64> = lock(&state).calls.iter().map(|call| call.number).collect();
+    let numbers = lock(&state).numbers.clone();
     let names: Vec<String> = numbers.iter().map(|number| name(*number)).collect();
     println!("system calls of a running agent: {names:?}");
     let mut faults = Vec::new();
@@ -349,7 +353,7 @@ fn a_running_agent_survives_errors_and_catches_up() {
         Target::Once(call) => call.number,
         Target::All(number) => number,
     };
-    try_all("errno: agent", faults, group, |fault| {
+    let tried = try_all("errno: agent", faults, group, |fault| {
         let outcome = running.attempt(fault);
         match outcome {
             Ok(injected) => unreached += u32::from(injected == 0),
@@ -358,6 +362,7 @@ fn a_running_agent_survives_errors_and_catches_up() {
         }
         outcome.map(drop)
     });
+    assert!(unreached * 2 < tried, "{unreached} of {tried} met no such call");
     println!(
         "errno: agent: {} restarts; {unreached} combinations met no such call",
         running.restarts
