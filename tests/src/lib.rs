@@ -30,3 +30,10 @@ pub mod golden;
 pub mod ledger;
 
 pub mod fuzz;
+
+pub mod drained;
+
+pub mod injected;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod supervisor;
+pub mod syscall;
