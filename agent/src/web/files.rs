@@ -109,3 +109,38 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_by_stamp_or_by_contents() {
+        let path = std::env::temp_dir().join(format!("ringmeter-files-{}", std::process::id()));
+        let read = || {
+            let mut files = Files::default();
+            let bytes = files.read(&path).ok();
+            (files, bytes)
+        };
+        let (absent, none) = read();
+        assert_eq!(none, None);
+        assert!(!absent.have_other_stamps() && !absent.are_recent());
+        std::fs::write(&path, "one").expect("write");
+        assert!(absent.have_other_stamps());
+        let (one, bytes) = read();
+        assert_eq!(bytes.as_deref(), Some(&b"one"[..]));
+        assert!(!one.have_other_stamps() && one.are_recent(), "its stamp may hide a change");
+        std::fs::write(&path, "two!").expect("write");
+        assert!(one.have_other_stamps());
+        let (two, _) = read();
+        assert!(!one.are_same(&two) && !absent.are_same(&one));
+        std::fs::remove_file(&path).expect("remove");
+        std::fs::write(&path, "two!").expect("write");
+        assert!(two.have_other_stamps() && two.are_same(&read().0), "only the stamp is another");
+        let file = File::options().write(true).open(&path).expect("open");
+        file.set_len(FILE_LENGTH_MAX_BYTES + 1).expect("grow");
+        assert_eq!(read().1, None, "too long");
+        std::fs::remove_file(&path).expect("remove");
+        assert!(read_bounded(&std::env::temp_dir()).is_err(), "a directory");
+    }
+}

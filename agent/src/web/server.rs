@@ -44,9 +44,14 @@ const HEALTH_CONNECTIONS_MAX: usize = 16;
 /// once would only burn the processor that the rest needs to free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Silent connections that are closed when nothing can be accepted.
+const ACCEPT_EVICTIONS: usize = 8;
+
 /// What all connections share.
 struct Server<P> {
     site: Site<P>,
+    /// Connections to the listeners for everything.
+    main: Arc<Registry>,
     guard: Guard,
     patience: Patience,
 }
@@ -80,8 +85,8 @@ pub async fn serve<P: Pipeline>(
         idle: options.idle_timeout,
         age: options.connection_age_max,
     };
-    let server = Server { site: Site::new(pipeline, options, served), guard, patience };
-    let server = Arc::new(server);
+    let site = Site::new(pipeline, options, served);
+    let server = Arc::new(Server { site, main: Arc::clone(&main), guard, patience });
     let (stop, stopped) = watch::channel(false);
     let mut acceptors = JoinSet::new();
     let mains = listeners.main.into_iter().map(|listener| (listener, Role::Main, &main));
@@ -129,8 +134,10 @@ async fn accept<P: Pipeline>(
                     tracing::warn!(%error, "cannot accept connections, retrying");
                 }
                 failing = true;
-                // A descriptor of a silent client is of more use to somebody who asks.
-                registry.evict();
+                // Descriptors of silent clients are of more use to somebody who asks.
+                for _ in 0..ACCEPT_EVICTIONS {
+                    server.main.evict();
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -222,6 +222,7 @@ impl Written {
             return everything();
         };
         let mut groups: Vec<&'static dyn SupportedKxGroup> = Vec::new();
+        let mut is_told = false;
         for name in &list.value {
             if let Some((_, group)) = all.iter().find(|group| group.0 == name.value) {
                 groups.push(*group);
@@ -230,12 +231,12 @@ impl Written {
             } else {
                 let message = "must be one of X25519, CurveP256, CurveP384";
                 reader.problems.add(&name.place, message);
+                is_told = true;
             }
         }
-        if groups.is_empty() {
+        if groups.is_empty() && !is_told {
             let message = "leaves no curve: name X25519, CurveP256 or CurveP384";
             reader.problems.add(&list.place, message);
-            return everything();
         }
         groups
     }

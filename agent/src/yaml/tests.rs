@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn scalar(text: &str) -> Value {
@@ -96,4 +98,24 @@ fn what_is_no_yaml_is_told_with_its_place() {
                 c: &c [*b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c]\n\
                 e: &e [*d, *d, *d, *d, *d, *d, *d, *d]\nf: [*e, *e, *e, *e, *e, *e, *e, *e]\n";
     assert!(parse(bomb).is_err(), "an alias bomb");
+}
+
+proptest! {
+    /// Whatever the file says: nodes whose places are in it, or a problem of one line.
+    #[test]
+    fn any_text_is_taken_apart_or_refused(text in "[a-c0-1 \t\n:,?&*!|>'\"%@`#{}\\[\\]<~.$-]{0,80}") {
+        let lines = text.lines().count() as u64 + 1;
+        match parse(&text) {
+            Ok(node) => {
+                let mut problems = Problems::default();
+                let top = Section::top(&node, &mut problems);
+                top.finish(&mut problems);
+                for problem in problems.into_sorted() {
+                    prop_assert!((1..=lines).contains(&problem.place.line), "{problem}");
+                    prop_assert!(!problem.to_string().contains('\n'), "{problem}");
+                }
+            }
+            Err(problem) => prop_assert!(problem.place.line >= 1, "{problem}"),
+        }
+    }
 }
