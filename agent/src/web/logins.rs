@@ -2,8 +2,8 @@
 //!
 //! A bcrypt verification is meant to be slow (about 50 ms at cost 10). So one at a time is made,
 //! on a thread of its own; its result is kept; and only so many may wait, so many from one address,
-//! that somebody else's login gets its turn. An unknown user is verified all the same, at the cost of
-//! a known user's, and refused whatever comes of it.
+//! that somebody else's login gets its turn. An unknown user is verified all the same, at the
+//! cost of a known user's, and refused whatever comes of it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;

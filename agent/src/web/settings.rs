@@ -1,8 +1,9 @@
 //! The web configuration file, in the format of Prometheus' exporters.
 //!
 //! Keys and values are those of the exporter toolkit (`docs/web-configuration.md` there). Where
-//! the toolkit is silent about a mistake that leaves a server open, this is not: `tls_server_config`
-//! without a certificate, verification of clients without a CA, and an empty CA file are problems.
+//! the toolkit is silent about a mistake that leaves a server open, this is not:
+//! `tls_server_config` without a certificate, verification of clients without a CA, and an empty
+//! CA file are problems.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

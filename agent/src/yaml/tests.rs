@@ -103,7 +103,9 @@ fn what_is_no_yaml_is_told_with_its_place() {
 proptest! {
     /// Whatever the file says: nodes whose places are in it, or a problem of one line.
     #[test]
-    fn any_text_is_taken_apart_or_refused(text in "[a-c0-1 \t\n:,?&*!|>'\"%@`#{}\\[\\]<~.$-]{0,80}") {
+    fn any_text_is_taken_apart_or_refused(
+        text in "[a-c0-1 \t\n:,?&*!|>'\"%@`#{}\\[\\]<~.$-]{0,80}",
+    ) {
         let lines = text.lines().count() as u64 + 1;
         match parse(&text) {
             Ok(node) => {

@@ -149,8 +149,8 @@ impl Place {
             text.replace('\n', "\n    ").trim_end().to_owned()
         };
         let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
-        let named = "TLS  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n  \
-                     client_allowed_sans: ";
+        let named = "TLS  client_auth_type: RequireAndVerifyClientCert\n  \
+                     client_ca_file: ca.pem\n  client_allowed_sans: ";
         let text = short.replace("NAMED", named).replace("TLS  ", &format!("{tls}  "));
         let text = if text == "TLS" { tls.to_owned() } else { text };
         let text = text
