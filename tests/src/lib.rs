@@ -15,6 +15,9 @@ pub mod process;
 
 pub mod agent;
 
+pub mod certificates;
+pub mod guarded;
+
 pub mod worker;
 
 pub mod http_service;
