@@ -17,6 +17,8 @@ pub mod agent;
 
 pub mod worker;
 
+pub mod torture;
+
 pub mod http_service;
 
 pub mod prometheus;
