@@ -132,6 +132,13 @@ torture: ## Kills for SECONDS_MAX (3600); SEED=N repeats; BREAK=NAME is a contro
 	$(TARGET_DIR)/e2e/torture --seconds-max $(SECONDS_MAX) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
 
+# Ways of more instructions (a thread's first record, a look at the ack) are tried at random.
+.PHONY: step
+step: ## Kill a recording process after every instruction of a call (two minutes)
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins
+	RINGMETER_STEPS_MAX=500 $(CARGO) test -p ringmeter-tests --profile e2e --test stepping -- \
+	    --test-threads 1 --nocapture
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each (60)

@@ -15,8 +15,10 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 /// Threads of a recorder, at most.
 pub const THREADS_MAX: usize = 4;
@@ -75,6 +77,37 @@ pub const fn gauge_value(seed: u64, calls: u64) -> f64 {
 
 /// The calls of one thread by kind.
 pub type Calls = [u64; KINDS];
+
+/// The words of a progress file, as its process writes them.
+pub type Words = [AtomicU64; WORDS];
+
+/// Maps a progress file, for ever.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+#[allow(unsafe_code)]
+#[expect(clippy::expect_used, reason = "a test without its file is no test")]
+pub fn map(path: &Path) -> &'static Words {
+    let file = File::options().read(true).write(true).open(path).expect("a progress file");
+    // SAFETY:
+    // - The kernel chooses the address; the file stays open until the call is over.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<Words>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    assert!(address != libc::MAP_FAILED, "map the progress file");
+    // SAFETY:
+    // - The mapping is as long as the array, aligned to a page, and never unmapped.
+    // - All words are atomics, and whoever else writes to the file writes whole words.
+    unsafe { &*address.cast() }
+}
 
 /// What a progress file says.
 #[derive(Debug, Clone)]

@@ -2,20 +2,19 @@
 //! its input ends or it is killed, and notes in a file how far it got.
 //!
 //! `recorder --progress FILE --threads N --lane-capacity R --lanes L --seed S`
-#![allow(unsafe_code)]
 #![expect(clippy::expect_used, reason = "a recorder that fails fails its test")]
 
-use std::fs::OpenOptions;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ringmeter::{
     Counter, CounterVec, Gauge, GaugeRule, Histogram, Producer, Status, Summary, register,
 };
 use ringmeter_tests::progress::{
-    BOUNDS, COMMAND, FLOAT, FLOAT_STEP, HISTOGRAM, INTEGER, IS_READY, IS_SHARED, KINDS, LABELLED,
-    LEVEL, PAUSED, SAFE, SET, SUMMARY, THREADS_MAX, TURNS, VALUES, WORDS, gauge_value, word,
+    self, BOUNDS, COMMAND, FLOAT, FLOAT_STEP, HISTOGRAM, INTEGER, IS_READY, IS_SHARED, KINDS,
+    LABELLED, LEVEL, PAUSED, SAFE, SET, SUMMARY, THREADS_MAX, TURNS, VALUES, Words, gauge_value,
+    word,
 };
 use ringmeter_tests::random::Random;
 
@@ -35,8 +34,6 @@ static GAUGES: [Gauge; 5] = [
     Gauge::new("torture_each", "A gauge.").with_gauge_rule(GaugeRule::PerProcess),
 ];
 
-type Words = [AtomicU64; WORDS];
-
 /// Threads that have begun a burst since everything was found to be in a segment.
 static IN_SEGMENT: AtomicUsize = AtomicUsize::new(0);
 
@@ -50,34 +47,13 @@ fn number(name: &str) -> u64 {
     argument(name).parse().expect("a number")
 }
 
-fn progress() -> &'static Words {
-    let path = argument("--progress");
-    let file = OpenOptions::new().read(true).write(true).open(path).expect("a progress file");
-    // SAFETY:
-    // - The kernel chooses the address; the file stays open until the call is over.
-    let address = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size_of::<Words>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
-    };
-    assert!(address != libc::MAP_FAILED, "map the progress file");
-    // SAFETY:
-    // - The mapping is as long as the array, aligned to a page, and never unmapped.
-    // - All words are atomics, and the supervisor writes whole words.
-    unsafe { &*address.cast() }
-}
-
 fn main() {
     let capacity = u32::try_from(number("--lane-capacity")).expect("32 bits");
     let lanes = u32::try_from(number("--lanes")).expect("32 bits");
     let producer: Producer =
         Producer::builder().lane_capacity_records(capacity).lanes_max(lanes).install_global();
-    let (words, seed) = (progress(), number("--seed"));
+    let words = progress::map(Path::new(&argument("--progress")));
+    let seed = number("--seed");
     let count = usize::try_from(number("--threads")).expect("threads").min(THREADS_MAX);
     register!(INTEGERS, FLOATS, OBSERVED, SUMMED, BY_TURN, BY_CELL, ADDED).expect("register");
     GAUGES.iter().for_each(|gauge| gauge.register().expect("register"));
@@ -133,7 +109,7 @@ fn wait_while_paused(thread: usize, words: &Words) {
     loop {
         let command = words[COMMAND].load(Ordering::Acquire);
         words[PAUSED + thread].store(command, Ordering::Release);
-        if command % 2 == 0 {
+        if command.is_multiple_of(2) {
             return;
         }
         std::thread::sleep(Duration::from_micros(200));
