@@ -38,6 +38,8 @@ pub struct Plan {
     pub kills: u64,
     /// or after this time.
     pub limit: Duration,
+    /// What is missing, or not gone, so long after all recording has paused is taken to stay so.
+    pub patience: Duration,
 }
 
 impl Plan {

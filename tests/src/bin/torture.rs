@@ -75,9 +75,9 @@ fn promise(name: &str) -> Result<Break, String> {
 }
 
 fn plan(arguments: &Arguments) -> Plan {
-    let (agent, variables) = match arguments.promise {
-        None => ("ringmeter", Vec::new()),
-        Some(promise) => ("ringmeter-broken", promise.variables(PAUSE_US).to_vec()),
+    let (agent, variables, patience_s) = match arguments.promise {
+        None => ("ringmeter", Vec::new(), 20),
+        Some(promise) => ("ringmeter-broken", promise.variables(PAUSE_US).to_vec(), 3),
     };
     Plan {
         agent: binary(agent),
@@ -86,6 +86,7 @@ fn plan(arguments: &Arguments) -> Plan {
         arenas: arguments.arenas,
         kills: u64::MAX,
         limit: Duration::from_secs(arguments.seconds_max),
+        patience: Duration::from_secs(patience_s),
     }
 }
 

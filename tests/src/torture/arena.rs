@@ -19,8 +19,6 @@ use crate::random::Random;
 const LIVES: u32 = 15;
 /// Checks until it begins anew in another directory.
 const CHECKS: u32 = 4;
-/// What is missing or not gone after this stays so.
-const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// What all arenas share.
 #[derive(Debug, Default)]
@@ -178,7 +176,7 @@ impl<'a> Arena<'a> {
             let mut problems = deviation.problems;
             problems.extend(self.crew.wrong_gauges(&scrape));
             problems.extend(told_by_agent(&scrape));
-            let is_final = deviation.doubled > 0 || begin.elapsed() > SETTLE_MAX;
+            let is_final = deviation.doubled > 0 || begin.elapsed() > self.plan.patience;
             if problems.is_empty() || is_final {
                 outcome.lost += deviation.lost;
                 outcome.doubled += deviation.doubled;
