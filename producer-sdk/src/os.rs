@@ -48,6 +48,48 @@ pub(crate) fn random_id() -> Option<[u8; 16]> {
     (got == 16).then_some(bytes)
 }
 
+/// While this lives, a cancellation (`pthread_cancel`) of this thread waits. System calls are where
+/// it would happen, and whoever holds a lock or has claimed a lane would never give it back.
+pub(crate) struct Uncancelled {
+    #[cfg(target_os = "linux")]
+    before: libc::c_int,
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+}
+
+#[cfg(target_os = "linux")]
+impl Uncancelled {
+    /// The same number in all C libraries for Linux.
+    const DISABLE: libc::c_int = 1;
+
+    pub(crate) fn new() -> Self {
+        let mut before = 0;
+        // SAFETY:
+        // - `before` is ours to write; a thread may always change its own state.
+        unsafe { pthread_setcancelstate(Self::DISABLE, &raw mut before) };
+        Self { before }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY:
+        // - The state is one that the C library has told; null: nobody asks for the old one.
+        unsafe { pthread_setcancelstate(self.before, core::ptr::null_mut()) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Uncancelled {
+    pub(crate) fn new() -> Self {
+        Self {}
+    }
+}
+
 /// Calls `at_exit(value)` when a thread ends that has called [`ThreadExit::arm`].
 pub(crate) struct ThreadExit {
     /// The key plus one; zero while there is none.

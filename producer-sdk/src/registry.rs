@@ -218,9 +218,10 @@ impl Inner {
     /// exist there, and what the lock guards is either append-only or made anew.
     pub(crate) fn try_lock(&self) -> Option<Registration<'_>> {
         let word = self.private.as_ref()?.word(PRIVATE_LOCK_OFFSET_BYTES)?;
+        let uncancelled = os::Uncancelled::new();
         // PAIRS WITH: `registration`, the store in `drop`.
         word.compare_exchange_acquire(0, 1).ok()?;
-        Some(Registration { inner: self, word })
+        Some(Registration { inner: self, word, _uncancelled: uncancelled })
     }
 
     /// Waits for the right to register. Recording never comes here.
@@ -241,6 +242,8 @@ impl Inner {
 pub(crate) struct Registration<'a> {
     pub(crate) inner: &'a Inner,
     word: &'static Word,
+    /// Given back after the lock.
+    _uncancelled: os::Uncancelled,
 }
 
 impl Registration<'_> {

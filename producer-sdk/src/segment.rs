@@ -25,6 +25,7 @@ use ringmeter_layout::segment::{
 use ringmeter_layout::word::{Word, fence_acquire};
 
 use crate::error::OpenError;
+use crate::os::Uncancelled;
 
 mod birth;
 mod lanes;
@@ -276,7 +277,7 @@ impl Segment {
         if !parts.identity.is(&parts.file) {
             return Err(OpenError::DescriptorTaken);
         }
-        limits::check(offset_bytes + length_bytes, length_bytes)?;
+        limits::check(&parts.file, offset_bytes + length_bytes, length_bytes)?;
         allocate(&parts.file, offset_bytes, length_bytes)?;
         parts.memory.populate(offset_bytes, length_bytes);
         let entry = RawChunk {
@@ -355,6 +356,7 @@ impl Segment {
     /// position, tells that the descriptor still stands for this segment's ack file. Only reads
     /// that bring nothing new lead, now and then, to opening it anew.
     pub(crate) fn read_ack(&self, lane: u32, last: u64, tail: u64) -> u64 {
+        let _uncancelled = Uncancelled::new();
         let found = self.try_read_ack(lane);
         let read = found.map_or(last, |read| lane::accept_ack(last, tail, read));
         if read != last {

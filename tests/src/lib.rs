@@ -20,6 +20,8 @@ pub mod guarded;
 
 pub mod worker;
 
+pub mod torture;
+
 pub mod http_service;
 
 pub mod prometheus;

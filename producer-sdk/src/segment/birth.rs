@@ -89,7 +89,7 @@ impl Segment {
     ) -> Result<(), OpenError> {
         let config = plan.config;
         lock_exclusive(&file).map_err(OpenError::io("fcntl(F_OFD_SETLK)"))?;
-        limits::check(HEADER_SIZE_BYTES.into(), HEADER_SIZE_BYTES.into())?;
+        limits::check(&file, HEADER_SIZE_BYTES.into(), HEADER_SIZE_BYTES.into())?;
         allocate(&file, 0, HEADER_SIZE_BYTES.into())?;
         // The mode of creation was cut by the umask.
         let permissions = std::fs::Permissions::from_mode(SEGMENT_MODE);
