@@ -13,6 +13,8 @@ pub mod log_limit;
 pub mod reject;
 pub mod sum;
 
+pub mod memory_limit;
+
 pub mod ledger;
 
 pub mod snapshot;
@@ -48,5 +50,10 @@ pub mod expose;
 pub mod web;
 
 pub mod run;
+
+pub mod client;
+
+pub mod healthcheck;
+pub mod size;
 
 pub mod demo;

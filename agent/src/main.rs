@@ -1,10 +1,11 @@
 //! The `ringmeter` program. See README.md.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_START};
-use ringmeter_agent::{demo, log, run};
+use ringmeter_agent::{demo, healthcheck, log, run, size};
 
 pub(crate) fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
@@ -17,6 +18,8 @@ pub(crate) fn main() -> ExitCode {
     };
     match command {
         Command::Agent(config) => agent(&config),
+        Command::Healthcheck(config) => done(healthcheck::run(&config)),
+        Command::Size(config) => done(size::run(&config, &mut io::stdout().lock())),
         Command::Demo(config) => demo::run(&config),
         Command::DemoChild(child) => {
             let error = demo::become_child(&child);
@@ -24,6 +27,13 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(EXIT_START)
         }
     }
+}
+
+/// Says what failed, if anything did, and ends with the code that tells it.
+fn done(outcome: Result<(), impl Display>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let _ = writeln!(io::stderr().lock(), "{error}");
+    ExitCode::from(EXIT_START)
 }
 
 fn agent(config: &AgentConfig) -> ExitCode {

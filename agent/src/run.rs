@@ -30,6 +30,7 @@ use crate::config::{AgentConfig, WebConfig};
 use crate::discover::Watcher;
 use crate::ledger::Place;
 use crate::limits::Limits;
+use crate::memory_limit;
 use crate::pipeline::Pipeline;
 use crate::web::server::{BindError, Either, bind, first_of, serve};
 use crate::web::{Pipeline as _, ScrapesServed, WebOptions};
@@ -92,7 +93,7 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
 pub fn run(config: &AgentConfig) -> Result<(), RunError> {
-    let limits = Limits::default();
+    let limits = memory_limit::fit(Limits::default(), memory_limit::container_limit_bytes());
     let directory = open_directory(config)?;
     // Held until the end: the lock falls with it.
     let _exclusive = Exclusive::take(&directory.agent_path())?;
@@ -121,7 +122,10 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
     directory::open_subdirectory(&directory, Subdirectory::Agent).map_err(RunError::Directory)?;
     let path = directory.path().display();
     tracing::info!(directory = %path, source = ?directory.source(), "draining");
-    if matches!(directory::is_memory_backed(directory.path()), Ok(false)) {
+    // In the hardened deployment only the subdirectories are volumes.
+    let segments = directory::is_memory_backed(&directory.segments_path());
+    let in_memory = segments.or_else(|_| directory::is_memory_backed(directory.path()));
+    if matches!(in_memory, Ok(false)) {
         tracing::warn!(
             directory = %path,
             "not in memory: producers refuse this directory by default; mount a tmpfs there"
