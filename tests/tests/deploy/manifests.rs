@@ -47,16 +47,8 @@ const MISTAKES: [Mistake; 13] = [
     ("drop: [ALL]", "drop: [NET_RAW]", "does not drop"),
     ("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "can be written"),
     ("fsGroup: 2000", "fsGroupp: 2000", "fsGroup"),
-    (
-        "- name: ringmeter-agent\n            mountPath",
-        "- name: agent\n            mountPath",
-        "no volume",
-    ),
-    (
-        "        limits:\n              memory: 32Mi",
-        "        limits:\n              memory: lots",
-        "no quantity",
-    ),
+    ("- name: ringmeter-agent", "- name: agent", "no volume"),
+    ("memory: 32Mi", "memory: lots", "no quantity"),
 ];
 
 #[test]
