@@ -65,10 +65,15 @@ fn examples_for_prometheus_are_good() {
     let (is_good, words) = promtool(&["check", "config", "deploy/prometheus.yml"]);
     assert!(is_good, "{words}");
     // Debian's Prometheus is built without the discovery of Kubernetes: all but that is checked.
-    let discovery = "kubernetes_sd_configs:\n      # Lists the ports of init containers, and so those \
-                     of native sidecars.\n      - role: pod\n";
+    let discovery = [
+        "kubernetes_sd_configs:",
+        "      # Lists the ports of init containers, and so those of native sidecars.",
+        "      - role: pod",
+        "",
+    ];
+    let discovery = discovery.join("\n");
     let kubernetes = text("deploy/prometheus/kubernetes.yml");
-    let rest = kubernetes.replace(discovery, "static_configs:\n      - targets: [\"a:1\"]\n");
+    let rest = kubernetes.replace(&discovery, "static_configs:\n      - targets: [\"a:1\"]\n");
     assert_ne!(rest, kubernetes);
     let name = format!("ringmeter-kubernetes-{}.yml", std::process::id());
     let file = std::env::temp_dir().join(name);

@@ -90,11 +90,12 @@ fn every_expression_is_about_metrics_that_there_are() {
         "scrape_duration_seconds",
         "scrape_samples_scraped",
     ];
-    for (title, expression) in queries(&dashboard()) {
-        let others = expressions::check(&expression).unwrap_or_else(|error| {
-            // One message for all that can be wrong.
-            format!("{title}: {error}").split('\0').map(str::to_owned).collect()
-        });
+    let queries = queries(&dashboard());
+    let expressions: Vec<String> = queries.iter().map(|query| query.1.clone()).collect();
+    assert_eq!(expressions::parse(&expressions), Ok(()));
+    for (title, expression) in queries {
+        let others = expressions::check(&expression);
+        let others = others.unwrap_or_else(|error| panic!("{title}: {error}"));
         let strange: Vec<_> =
             others.iter().filter(|name| !of_others.contains(&name.as_str())).collect();
         assert!(strange.is_empty(), "{title}: {strange:?}");
