@@ -39,9 +39,8 @@ fn limit_in(text: &str) -> Option<u64> {
 
 /// The limit under which producers may have `detail_bytes` of the agent's memory.
 pub const fn needed_bytes(detail_bytes: u64) -> u64 {
-    // A quarter of the budget is left for what totals depend on; see `Budget::take`.
-    let needed =
-        BASE_BYTES.saturating_add(detail_bytes.saturating_mul(BYTES_PER_BUDGET_BYTE) / 3 * 4);
+    // Half of the budget is left for others; see `Budget`.
+    let needed = BASE_BYTES.saturating_add(detail_bytes.saturating_mul(2 * BYTES_PER_BUDGET_BYTE));
     if needed > LIMIT_MIN_BYTES { needed } else { LIMIT_MIN_BYTES }
 }
 
@@ -55,7 +54,7 @@ pub fn fit(limits: Limits, limit_bytes: Option<u64>) -> Limits {
             memory_limit_bytes = limit_bytes,
             needed_bytes = LIMIT_MIN_BYTES,
             "the memory limit of this container is too small: segments that do not fit into it \
-             will be quarantined until it is raised; `ringmeter size` calculates what is needed"
+             are not read until it is raised; `ringmeter size` calculates what is needed"
         );
     } else if memory_max_bytes < limits.memory_max_bytes {
         tracing::info!(
@@ -64,7 +63,8 @@ pub fn fit(limits: Limits, limit_bytes: Option<u64>) -> Limits {
             "what is held on behalf of producers is fitted to the memory limit of this container"
         );
     }
-    Limits { memory_max_bytes, ..limits }
+    let segment_memory_max_bytes = limits.segment_memory_max_bytes.min(memory_max_bytes);
+    Limits { memory_max_bytes, segment_memory_max_bytes, ..limits }
 }
 
 #[cfg(test)]
@@ -84,7 +84,8 @@ mod tests {
     fn what_is_needed_leaves_room_for_it() {
         assert_eq!(needed_bytes(0), LIMIT_MIN_BYTES);
         let limits = fit(Limits::default(), Some(needed_bytes(30 << 20)));
-        assert!(crate::budget::Budget::new(limits.memory_max_bytes).take(30 << 20));
+        let mut budget = crate::budget::Budget::new(limits.memory_max_bytes);
+        assert!(budget.take_for_buckets(30 << 20));
     }
 
     #[test]

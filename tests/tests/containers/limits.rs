@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringmeter_tests::container::Container;
+use ringmeter_tests::exposition::Scrape;
 use ringmeter_tests::process::wait_until;
 
 use super::{AGENT_IMAGE, Pod, Volumes, wait_for};
@@ -42,9 +43,11 @@ fn an_agent_without_room_says_so_and_nothing_is_lost_when_it_gets_some() {
     let small = pod.start_agent_with(&["--memory=8m", "--memory-swap=8m"]);
     assert!(small.log().contains("memory limit of this container is too small"), "{}", small.log());
     let app = worker(&pod, "wide --series 20000");
-    let quarantined = "ringmeter_segments_quarantined{reason=\"memory\"}";
-    wait_for(&pod, "it is quarantined", |scrape| scrape.value(quarantined) == 1.0);
-    assert!(small.log().contains("segment quarantined"), "{}", small.log());
+    let waits = |scrape: &Scrape| {
+        let of = |reason| format!("ringmeter_segments_quarantined{{reason=\"{reason}\"}}");
+        scrape.value(&of("memory")) + scrape.value(&of("starved")) == 1.0
+    };
+    wait_for(&pod, "it waits", waits);
     assert!(!small.was_killed_for_memory());
     assert_eq!(small.inspect("{{.State.Running}}"), "true");
     drop(small);
