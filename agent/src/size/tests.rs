@@ -57,7 +57,7 @@ fn more_of_anything_needs_more() {
     let more = [
         SizeArguments { threads: text(16), ..SizeArguments::default() },
         SizeArguments { lane_capacity: text(65_536), ..SizeArguments::default() },
-        SizeArguments { lane_cells: text(8192), ..SizeArguments::default() },
+        SizeArguments { lane_cells: text(8192), threads: text(16), ..SizeArguments::default() },
         SizeArguments { processes: text(4), ..SizeArguments::default() },
         SizeArguments { histograms: text(500), ..SizeArguments::default() },
         SizeArguments { spill_schema: text(5), ..SizeArguments::default() },
