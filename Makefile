@@ -16,7 +16,7 @@ export RINGMETER_TEST_PYTHON := $(CURDIR)/target/.venv/bin/python
 SCRATCH := tests/with-directory.sh
 
 # Cheapest first, so that the commonest mistakes are told first.
-STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e package
+STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e containers package
 # Stages to leave out, by name: make check SKIP="e2e package"
 SKIP ?=
 
@@ -102,6 +102,28 @@ check-e2e: ## The whole system from outside: real processes, real HTTP, real Pro
 	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter -p ringmeter-tests \
 	    --bins --examples
 	$(CARGO) test -p ringmeter-tests --profile e2e -- --test-threads 1
+
+# The binaries in the images are not the released ones, which take minutes to build; see `image`.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+.PHONY: check-containers
+check-containers: ## Images, and agent and service in real containers; needs root
+	IMAGE_PROFILE=demo IMAGE_TARGET=$(STATIC_TARGET) IMAGE_PACKAGES="-p ringmeter-tests --bin worker" \
+	    IMAGE_BUILDER="tests/podman.sh build --format docker --network none" deploy/image.sh test
+	RINGMETER_TEST_STATIC_WORKER=$(TARGET_DIR)/$(STATIC_TARGET)/demo/worker \
+	    $(CARGO) test -p ringmeter-tests --profile e2e --features containers --test containers \
+	    -- --test-threads 1
+
+.PHONY: containers
+containers: check-containers ## The same, by its short name
+
+.PHONY: rendered
+rendered: ## Chart and overlay rendered anew, and compared with the tree; builds Helm (minutes)
+	deploy/render.sh
+	git diff --exit-code --stat -- deploy/helm/rendered.yaml deploy/kubernetes/kustomize/rendered.yaml
+
+.PHONY: image
+image: ## The two images as they are released: ringmeter and ringmeter-http-service
+	deploy/image.sh
 
 # --allow-dirty: the check is made before the commit, too. A package of the same version is
 # taken for unchanged, so what cargo unpacked and built of ours on an earlier run goes first.

@@ -7,6 +7,8 @@
 
 mod demo;
 mod duration;
+mod healthcheck;
+mod size;
 mod value;
 mod web;
 
@@ -23,6 +25,8 @@ pub use demo::{
     REQUESTS_PER_SECOND_MAX, SECONDS_MAX,
 };
 pub(crate) use duration::parse as parse_duration;
+pub use healthcheck::{HEALTH_PATH, HealthcheckArguments, HealthcheckConfig};
+pub use size::{OutputFormat, SizeArguments, SizeConfig};
 pub use value::{
     DEFAULT_PORT, ListenAddress, LogFormat, LogLevel, Reason, TELEMETRY_PATH_LENGTH_MAX_BYTES,
     TelemetryPath, UNIX_PATH_LENGTH_MAX_BYTES,
@@ -53,6 +57,11 @@ struct CommandLine {
 enum WrittenCommand {
     /// Drain instrumented processes, aggregate, and serve Prometheus exposition.
     Agent(AgentArguments),
+    /// Ask the agent on this machine how it is; exit code 0 if it is well, else 1. For probes in
+    /// images without a shell.
+    Healthcheck(HealthcheckArguments),
+    /// Tell how much memory volumes, application and agent need, with the arithmetic.
+    Size(SizeArguments),
     /// Show it all at work: start an agent and the example service, put the service under HTTP
     /// load, and watch the scrape. Ctrl-C ends it.
     Demo(DemoArguments),
@@ -120,6 +129,10 @@ pub struct AgentArguments {
 pub enum Command {
     /// Run the agent.
     Agent(AgentConfig),
+    /// Ask an agent how it is.
+    Healthcheck(HealthcheckConfig),
+    /// Calculate sizes.
+    Size(SizeConfig),
     /// Run the demo.
     Demo(DemoConfig),
     /// Check a web configuration.
@@ -176,6 +189,12 @@ pub fn parse(
     match line.command {
         WrittenCommand::Agent(written) => {
             AgentConfig::check(&written, variable).map(Command::Agent).map_err(ConfigError::Values)
+        }
+        WrittenCommand::Healthcheck(written) => HealthcheckConfig::check(&written, variable)
+            .map(Command::Healthcheck)
+            .map_err(ConfigError::Values),
+        WrittenCommand::Size(written) => {
+            SizeConfig::check(&written).map(Command::Size).map_err(ConfigError::Values)
         }
         WrittenCommand::Demo(written) => {
             DemoConfig::check(&written).map(Command::Demo).map_err(ConfigError::Values)

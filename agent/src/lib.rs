@@ -15,6 +15,8 @@ pub mod sum;
 pub mod web_counts;
 pub mod yaml;
 
+pub mod memory_limit;
+
 pub mod ledger;
 
 pub mod snapshot;
@@ -50,5 +52,10 @@ pub mod expose;
 pub mod web;
 
 pub mod run;
+
+pub mod client;
+
+pub mod healthcheck;
+pub mod size;
 
 pub mod demo;

@@ -1,12 +1,13 @@
 //! The `ringmeter` program. See README.md.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_CONFIGURATION, EXIT_START};
 use ringmeter_agent::run::RunError;
-use ringmeter_agent::{demo, log, run, web};
+use ringmeter_agent::{demo, healthcheck, log, run, size, web};
 
 pub(crate) fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
@@ -20,6 +21,8 @@ pub(crate) fn main() -> ExitCode {
     match command {
         Command::Agent(config) => agent(&config),
         Command::CheckWebConfig(path) => check_web_config(&path),
+        Command::Healthcheck(config) => done(healthcheck::run(&config)),
+        Command::Size(config) => done(size::run(&config, &mut io::stdout().lock())),
         Command::Demo(config) => demo::run(&config),
         Command::DemoChild(child) => {
             let error = demo::become_child(&child);
@@ -45,6 +48,13 @@ fn check_web_config(path: &Path) -> ExitCode {
     // With no stream to write to, the exit code says it.
     let _ = io::stderr().lock().write_all(text.as_bytes());
     code
+}
+
+/// Says what failed, if anything did, and ends with the code that tells it.
+fn done(outcome: Result<(), impl Display>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let _ = writeln!(io::stderr().lock(), "{error}");
+    ExitCode::from(EXIT_START)
 }
 
 fn agent(config: &AgentConfig) -> ExitCode {

@@ -29,6 +29,7 @@ use crate::config::{AccessConfig, AgentConfig, EXIT_CONFIGURATION, EXIT_START, W
 use crate::discover::Watcher;
 use crate::ledger::Place;
 use crate::limits::Limits;
+use crate::memory_limit;
 use crate::pipeline::Pipeline;
 use crate::web::guard::Guard;
 use crate::web::listen::{self, BindError, Listeners};
@@ -115,7 +116,7 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
 pub fn run(config: &AgentConfig) -> Result<(), RunError> {
-    let limits = Limits::default();
+    let limits = memory_limit::fit(Limits::default(), memory_limit::container_limit_bytes());
     let counts = Arc::new(WebCounts::default());
     let guard = guard(&config.web.access, &counts)?;
     let directory = open_directory(config)?;
@@ -173,7 +174,10 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
     directory::open_subdirectory(&directory, Subdirectory::Agent).map_err(RunError::Directory)?;
     let path = directory.path().display();
     tracing::info!(directory = %path, source = ?directory.source(), "draining");
-    if matches!(directory::is_memory_backed(directory.path()), Ok(false)) {
+    // In the hardened deployment only the subdirectories are volumes.
+    let segments = directory::is_memory_backed(&directory.segments_path());
+    let in_memory = segments.or_else(|_| directory::is_memory_backed(directory.path()));
+    if matches!(in_memory, Ok(false)) {
         tracing::warn!(
             directory = %path,
             "not in memory: producers refuse this directory by default; mount a tmpfs there"

@@ -188,6 +188,40 @@ pub(crate) fn count_entries(
     }
 }
 
+/// Renames a file unless there is one of that name already, without allocation.
+///
+/// The call itself, because not every C library has a function for it (musl has none).
+#[cfg(target_os = "linux")]
+pub(crate) fn rename_new(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    use nix::NixPath;
+
+    let renamed = from.with_nix_path(|from| {
+        to.with_nix_path(|to| {
+            // SAFETY:
+            // - Both texts end in zero and outlive the call, which keeps neither.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_renameat2,
+                    libc::AT_FDCWD,
+                    from.as_ptr(),
+                    libc::AT_FDCWD,
+                    to.as_ptr(),
+                    RENAME_NOREPLACE,
+                )
+            }
+        })
+    });
+    match renamed {
+        Ok(Ok(0)) => Ok(()),
+        Ok(Ok(_)) => Err(std::io::Error::last_os_error()),
+        Ok(Err(error)) | Err(error) => Err(error.into()),
+    }
+}
+
+/// From `linux/fs.h`.
+#[cfg(target_os = "linux")]
+const RENAME_NOREPLACE: libc::c_uint = 1;
+
 /// Counts matching names in a buffer of `linux_dirent64`: ino 8, off 8, reclen 2, type 1, name.
 #[cfg(target_os = "linux")]
 fn count_in(mut bytes: &[u8], suffix: &[u8]) -> u32 {
@@ -215,6 +249,21 @@ mod tests {
     fn one_process_has_one_incarnation() {
         assert_ne!(incarnation(), 0);
         assert_eq!(incarnation(), incarnation());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_rename_replaces_nothing() {
+        let path = std::env::temp_dir().join(format!("ringmeter-rename-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("directory");
+        let (from, to) = (path.join("from"), path.join("to"));
+        std::fs::write(&from, b"1").expect("file");
+        rename_new(&from, &to).expect("the name is free");
+        std::fs::write(&from, b"2").expect("file");
+        let error = rename_new(&from, &to).expect_err("the name is taken");
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&to).expect("still there"), b"1");
+        std::fs::remove_dir_all(&path).expect("clean up");
     }
 
     #[cfg(target_os = "linux")]

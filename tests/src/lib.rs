@@ -26,6 +26,8 @@ pub mod http_service;
 
 pub mod prometheus;
 
+pub mod container;
+
 pub mod allocation;
 
 pub mod image;

@@ -67,6 +67,19 @@ impl Prometheus {
         Some(value.parse().expect("a number"))
     }
 
+    /// Whether an instant query has any sample.
+    ///
+    /// # Panics
+    /// When the server refuses the query.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a broken answer fails the test")]
+    pub fn has_data(&self, expression: &str) -> bool {
+        let path = format!("/api/v1/query?query={}", percent_encoded(expression));
+        let answer = get(self.address, &path).expect("prometheus answers");
+        assert_eq!(answer.status, 200, "{expression}: {}", answer.body);
+        answer.body.contains("\"value\":[")
+    }
+
     /// Waits until a query has a value.
     ///
     /// # Panics

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ringmeter_layout::lane::{CAPACITY_MAX_RECORDS, CAPACITY_MIN_RECORDS};
+
 /// The port that the agent serves on by default; outside 9100-9999, where every number is taken.
 pub const DEFAULT_PORT: u16 = 19_310;
 
@@ -194,6 +196,16 @@ pub enum Reason {
         /// The largest number allowed.
         high: u64,
     },
+    /// Not a power of two within the limits of a lane.
+    LaneCapacity,
+    /// Not a URL that the health check can ask.
+    Url,
+    /// An address with port 0, which is another one at each start.
+    AnyPort,
+    /// A unix socket, which the health check does not ask.
+    UnixHealth,
+    /// Not a form of output.
+    OutputFormat,
     /// Not a level.
     LogLevel,
     /// Not a format.
@@ -228,6 +240,20 @@ impl fmt::Display for Reason {
                 limit.as_secs()
             ),
             Self::Number { low, high } => write!(f, "must be a whole number from {low} to {high}"),
+            Self::LaneCapacity => write!(
+                f,
+                "must be a power of two from {CAPACITY_MIN_RECORDS} to {CAPACITY_MAX_RECORDS}"
+            ),
+            Self::Url => f.write_str(
+                "must be plain http, with localhost or an IP address, as \
+                 http://127.0.0.1:19310/-/healthy",
+            ),
+            Self::AnyPort => f.write_str("port 0 is any free port: say with --url which it is"),
+            Self::UnixHealth => f.write_str(
+                "the health check asks TCP addresses only: give the agent one with \
+                 --web.health-listen-address, or say with --url what to ask",
+            ),
+            Self::OutputFormat => f.write_str("must be one of text, json, yaml"),
             Self::LogLevel => f.write_str("must be one of debug, info, warn, error"),
             Self::LogFormat => f.write_str("must be one of logfmt, json"),
         }
