@@ -108,6 +108,8 @@ pub struct Row {
     holders: u32,
     /// Retired by the last process that held it.
     is_retired: bool,
+    /// When its totals were 0: milliseconds since 1970, or 0 if nobody knows.
+    start_unix_ms: u64,
     /// The labels as given, kept where another label is added for each process.
     pairs: Box<[(Box<str>, Box<str>)]>,
 }
@@ -116,6 +118,11 @@ impl Row {
     /// Whether the series was removed by all that defined it.
     pub fn is_retired(&self) -> bool {
         self.is_retired
+    }
+
+    /// When its totals were 0: milliseconds since 1970, or 0 if nobody knows.
+    pub fn start_unix_ms(&self) -> u64 {
+        self.start_unix_ms
     }
 
     /// Names and values of the labels; only of gauges that are exposed per process.
@@ -283,7 +290,7 @@ impl Registry {
         let id = u32::try_from(self.families.len()).unwrap_or(u32::MAX);
         let name = definition.name.as_str();
         self.families.push(Family {
-            meta: Arc::new(shape.meta(name, &definition.help)),
+            meta: Arc::new(shape.meta(name, &definition.help).with_unit(&definition.unit)),
             shape,
             rows: Vec::new(),
             by_labels: HashMap::new(),
@@ -327,8 +334,15 @@ impl Registry {
         }
     }
 
-    /// Adds a series whose totals are at `slot`; its labels must be new.
-    pub fn add_row(&mut self, family: u32, pairs: &[(&str, &str)], slot: u32) -> Option<SeriesRef> {
+    /// Adds a series whose totals are at `slot`, and were 0 at `start_unix_ms`; its labels must
+    /// be new.
+    pub fn add_row(
+        &mut self,
+        family: u32,
+        pairs: &[(&str, &str)],
+        slot: u32,
+        start_unix_ms: u64,
+    ) -> Option<SeriesRef> {
         let own = self.families.get_mut(family as usize)?;
         let row = u32::try_from(own.rows.len()).ok()?;
         let labels = LabelText::new(pairs);
@@ -336,7 +350,9 @@ impl Registry {
         let kept = if own.is_per_process() { pairs } else { &[] };
         let pairs = kept.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let ordinal = u32::try_from(self.rows.len()).ok()?;
-        own.rows.push(Row { labels, slot, ordinal, holders: 0, is_retired: false, pairs });
+        let (holders, is_retired) = (0, false);
+        own.rows.push(Row { labels, slot, ordinal, holders, is_retired, start_unix_ms, pairs });
+        self.changes.start(ordinal);
         let series = SeriesRef { family, row };
         self.rows.push(series);
         Some(series)

@@ -1,7 +1,7 @@
 //! The agent's web server: metrics, health, readiness and a landing page.
 //!
 //! ```text
-//!   bind ► serve ─ accept ─ connection ─ answer ─┬─ Pipeline::scrape ► Renderer ► body
+//!   bind ► serve ─ accept ─ connection ─ answer ─┬─ negotiate ► Pipeline::scrape ► Renderer ► body
 //!                                  │             └─ landing page, /-/healthy, /-/ready
 //!                                  └─ Watched: bytes to the socket ► ScrapesServed
 //! ```
@@ -13,16 +13,19 @@
 mod answer;
 mod connection;
 mod landing;
+mod negotiate;
 pub mod server;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::TelemetryPath;
+use crate::expose::RenderOptions;
 use crate::snapshot::Snapshot;
 
 /// What the server asks of the stages before it.
@@ -31,6 +34,9 @@ pub trait Pipeline: Send + Sync + 'static {
     ///
     /// Concurrent calls may share one snapshot; the server renders a generation once.
     fn scrape(&self) -> impl Future<Output = Result<Arc<Snapshot>, NotReady>> + Send;
+
+    /// Told before a scrape that shows native histograms, which otherwise are not made.
+    fn expect_native_histograms(&self) {}
 
     /// Whether scrapes would be answered; until then `/metrics` and `/-/ready` say 503.
     fn is_ready(&self) -> bool;
@@ -63,6 +69,8 @@ impl std::error::Error for NotReady {}
 pub struct WebOptions {
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
+    /// What is in the formats besides what must be. Default: nothing.
+    pub render: RenderOptions,
     /// Connections at a time, over all listeners; more wait in the listen queue. One is in
     /// reserve for each listener. Default 256.
     pub connections_max: usize,
@@ -84,6 +92,7 @@ impl WebOptions {
     pub fn new(telemetry_path: TelemetryPath) -> Self {
         Self {
             telemetry_path,
+            render: RenderOptions::default(),
             connections_max: 256,
             head_timeout: Duration::from_secs(20),
             scrape_timeout: Duration::from_secs(10),
@@ -98,6 +107,7 @@ impl WebOptions {
 #[derive(Debug, Clone)]
 pub struct ScrapesServed {
     latest: Arc<watch::Sender<Served>>,
+    renders: Arc<AtomicU64>,
 }
 
 /// What [`ScrapesServed`] has seen.
@@ -119,12 +129,21 @@ impl Served {
 impl ScrapesServed {
     /// Nothing served yet.
     pub fn new() -> Self {
-        Self { latest: Arc::new(watch::Sender::new(Served::default())) }
+        Self { latest: Arc::new(watch::Sender::new(Served::default())), renders: Arc::default() }
     }
 
     /// What has been served so far.
     pub fn get(&self) -> Served {
         *self.latest.borrow()
+    }
+
+    /// How many pages were rendered for them, of whatever format.
+    pub fn renders(&self) -> u64 {
+        self.renders.load(Ordering::Relaxed)
+    }
+
+    fn note_renders(&self, count: u64) {
+        self.renders.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Waits until a scrape of this generation or a later one has been served.

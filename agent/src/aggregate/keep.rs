@@ -203,7 +203,9 @@ impl Aggregate {
         }
         self.budget.force(cost);
         let slot = self.new_slot(definition.family, now_ns);
-        let series = self.registry.add_row(definition.family, &pairs, slot).ok_or_else(refuse)?;
+        // Its start comes with the flags.
+        let series =
+            self.registry.add_row(definition.family, &pairs, slot, 0).ok_or_else(refuse)?;
         self.remember_gauge(series);
         Ok(())
     }
@@ -253,7 +255,7 @@ impl Aggregate {
     pub(super) fn add_overflow(&mut self, family: u32, now_ns: u64) {
         let slot = self.new_slot(family, now_ns);
         let pairs = [(OVERFLOW_LABEL, "true")];
-        if let Some(series) = self.registry.add_row(family, &pairs, slot) {
+        if let Some(series) = self.registry.add_row(family, &pairs, slot, self.start_unix_ms) {
             debug_assert_eq!(series.row, OVERFLOW_ROW);
             self.remember_gauge(series);
         }
