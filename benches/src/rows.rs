@@ -148,5 +148,6 @@ pub const ALL: &[(&str, Maker)] = &[
     ("full-1", full::one_thread),
     ("full-2", full::two_threads),
     ("full-histogram-1", full::histogram),
-    ("render", render::counters),
+    ("render", render::next_page),
+    ("render-first", render::first_page),
 ];
