@@ -34,9 +34,10 @@ pub(super) fn push_f64(out: &mut Vec<u8>, value: f64) {
 pub(super) fn push_seconds(out: &mut Vec<u8>, unix_ms: u64) {
     push_u64(out, unix_ms / 1000);
     let rest = unix_ms % 1000;
-    let digits = [rest / 100, rest / 10 % 10, rest % 10];
     out.push(b'.');
-    out.extend(digits.iter().map(|digit| b"0123456789".get(*digit as usize).unwrap_or(&b'0')));
+    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+        push_u64(out, digit);
+    }
 }
 
 /// The value as an integer where that loses nothing; not for -0.0, whose sign would go.
