@@ -14,3 +14,5 @@ mod hostile;
 mod life;
 #[path = "pipeline/merge.rs"]
 mod merge;
+#[path = "pipeline/shown.rs"]
+mod shown;

@@ -19,6 +19,8 @@ pub mod worker;
 
 pub mod http_service;
 
+pub mod scraper;
+
 pub mod prometheus;
 
 pub mod allocation;

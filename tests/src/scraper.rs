@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// An answer whose body may be anything.
@@ -43,8 +44,10 @@ pub fn request(
 ) -> Option<Reply> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;
@@ -54,26 +57,56 @@ pub fn request(
     Some(Reply { status, head, body: bytes.get(end + 4..)?.to_vec() })
 }
 
-/// Listens on a loopback address and passes each request on to `target` with `accept` in place of
-/// what the client accepts. It ends with the test's process.
-///
-/// # Panics
-/// When there is no free port.
-#[must_use]
-#[expect(clippy::expect_used, reason = "a test without its proxy is no test")]
-pub fn proxy(target: SocketAddr, accept: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address");
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            std::thread::spawn(move || pass_on(client, target, accept));
-        }
-    });
-    address
+/// Stands between a server and its target, and notes what formats the answers are in. It ends with
+/// the test's process.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    content_types: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    /// Listens on a loopback address and passes each request on to `target`, if `accept` is given
+    /// with that in place of what the client accepts.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without its proxy is no test")]
+    pub fn start(target: SocketAddr, accept: Option<&'static str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let content_types: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&content_types);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let seen = Arc::clone(&seen);
+                std::thread::spawn(move || pass_on(client, target, accept, &seen));
+            }
+        });
+        Self { address, content_types }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The Content-Types of the answers so far.
+    #[must_use]
+    pub fn content_types(&self) -> Vec<String> {
+        self.content_types.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// One request for each connection; the server opens another one for its next.
-fn pass_on(mut client: TcpStream, target: SocketAddr, accept: &str) -> Option<()> {
+fn pass_on(
+    mut client: TcpStream,
+    target: SocketAddr,
+    accept: Option<&str>,
+    seen: &Mutex<Vec<String>>,
+) -> Option<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -81,14 +114,19 @@ fn pass_on(mut client: TcpStream, target: SocketAddr, accept: &str) -> Option<()
         head.extend(byte);
     }
     let head = String::from_utf8(head).ok()?;
-    let is_kept = |line: &&str| {
-        let name = line.split(':').next().unwrap_or_default();
-        !["accept", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    let mut words = head.split(' ');
+    let (method, path) = (words.next()?, words.next()?);
+    let pairs = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let is_kept = |name: &str| {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        !(is("host") || is("connection") || (is("accept") && accept.is_some()))
     };
-    let lines: Vec<&str> = head.trim_end().lines().filter(is_kept).collect();
-    let head = format!("{}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n", lines.join("\r\n"));
-    let mut server = TcpStream::connect(target).ok()?;
-    server.write_all(head.as_bytes()).ok()?;
-    std::io::copy(&mut server, &mut client).ok()?;
-    Some(())
+    let mut headers: Vec<(&str, &str)> = pairs.filter(|(name, _)| is_kept(name)).collect();
+    headers.extend(accept.map(|accept| ("Accept", accept)));
+    let reply = request(target, method, path, &headers)?;
+    let content_type = reply.header("content-type").unwrap_or_default().to_owned();
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(content_type);
+    client.write_all(reply.head.as_bytes()).ok()?;
+    client.write_all(b"\r\n\r\n").ok()?;
+    client.write_all(&reply.body).ok()
 }

@@ -11,14 +11,51 @@ use ringmeter_tests::random::Random;
 
 /// Names that are valid and get in one another's way.
 pub(crate) const NAMES: [&str; 24] = [
-    "a", "a_total", "a_created", "a_count", "a_sum", "a_bucket", "a_info", "a_total_total", "b",
-    "b_total", "b_seconds", "b_seconds_total", "total", "_total", "_", ":", "A:b_9", "le", "nan",
-    "inf", "c_bytes_total", "c_bytes", "z_created_total", "eof",
+    "a",
+    "a_total",
+    "a_created",
+    "a_count",
+    "a_sum",
+    "a_bucket",
+    "a_info",
+    "a_total_total",
+    "b",
+    "b_total",
+    "b_seconds",
+    "b_seconds_total",
+    "total",
+    "_total",
+    "_",
+    ":",
+    "A:b_9",
+    "le",
+    "nan",
+    "inf",
+    "c_bytes_total",
+    "c_bytes",
+    "z_created_total",
+    "eof",
 ];
 
 const TEXTS: [&str; 18] = [
-    "", "plain", "\\", "\"", "\n", "\\n", "\r", "{", "}", ",", "=", " ", "#", "é日🚀", "\0",
-    "# EOF\n", "\u{2028}", "le=\"1\"",
+    "",
+    "plain",
+    "\\",
+    "\"",
+    "\n",
+    "\\n",
+    "\r",
+    "{",
+    "}",
+    ",",
+    "=",
+    " ",
+    "#",
+    "é日🚀",
+    "\0",
+    "# EOF\n",
+    "\u{2028}",
+    "le=\"1\"",
 ];
 
 /// One family with everything that can be told of it.
@@ -56,7 +93,16 @@ fn count(random: &mut Random) -> u64 {
 
 fn float(random: &mut Random) -> f64 {
     let known = [
-        0.0, -0.0, 1.0, -1.5, 1e300, 5e-324, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1,
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        1e300,
+        5e-324,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.1,
         9_007_199_254_740_993.0,
     ];
     match random.below(3) {
@@ -72,9 +118,8 @@ fn finite(random: &mut Random) -> f64 {
 }
 
 fn edges(random: &mut Random, low: f64, high: f64) -> Vec<f64> {
-    let unit = |random: &mut Random| {
-        f64::from(u32::try_from(random.below(1_000_001)).unwrap_or(0)) / 1e6
-    };
+    let unit =
+        |random: &mut Random| f64::from(u32::try_from(random.below(1_000_001)).unwrap_or(0)) / 1e6;
     let mut edges: Vec<f64> =
         (0..random.below(5)).map(|_| low + (high - low) * unit(random)).collect();
     edges.sort_by(f64::total_cmp);
@@ -136,7 +181,8 @@ fn family(random: &mut Random, index: usize, name: &'static str) -> Drawn {
     let natives: Vec<DrawnNative> = labels.iter().map(|_| native(random)).collect();
     let values = values(random, kind, &edges, &natives);
     let texts: Arc<[LabelText]> = labels.iter().map(label_text).collect();
-    let starts: Vec<u64> = labels.iter().map(|_| [0, random.next() >> 24][random.below(2)]).collect();
+    let starts: Vec<u64> =
+        labels.iter().map(|_| [0, random.next() >> 24][random.below(2)]).collect();
     let block = FamilyBlock::new(Arc::new(meta.with_unit(unit)), texts, values).expect("fits");
     let block = block.with_starts(starts.clone().into()).expect("as many as series");
     let exemplars = if matches!(kind, 0 | 2) { exemplars(random, &block) } else { Vec::new() };
@@ -185,7 +231,7 @@ fn values(random: &mut Random, kind: usize, edges: &[f64], natives: &[DrawnNativ
             // Most windows have nothing below zero.
             let is_plain = random.below(3) > 0;
             for _ in 0..series {
-                let mut one = |random: &mut Random| match (is_plain, float(random)) {
+                let one = |random: &mut Random| match (is_plain, float(random)) {
                     (true, value) => value.abs(),
                     (false, value) => value,
                 };
