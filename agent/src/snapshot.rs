@@ -205,10 +205,19 @@ impl Snapshot {
         &self.families
     }
 
-    /// About how many samples it has: what rendering it costs.
-    pub fn samples(&self) -> usize {
-        let own = |family: &FamilyBlock| family.series().len() * (family.meta().edges().len() + 2);
-        self.families.iter().map(own).fold(0, usize::saturating_add)
+    /// Whether a page of it has about so many bytes at most; looks no further than it must.
+    pub fn is_within(&self, limit_bytes: usize) -> bool {
+        let mut total_bytes = 0;
+        self.families.iter().all(|family| {
+            let meta = family.meta();
+            let lines = meta.edges().len() + 2;
+            let line_bytes = meta.name().len() + 16;
+            total_bytes += meta.header().len();
+            family.series().iter().all(|labels| {
+                total_bytes += lines * (line_bytes + labels.as_str().len());
+                total_bytes <= limit_bytes
+            })
+        })
     }
 
     /// The same snapshot with only the families of these names.
@@ -244,6 +253,14 @@ mod tests {
         assert_eq!(names, ["a", "b", "c"]);
         assert_eq!(snapshot.families()[2].meta().help(), "first");
         assert_eq!(snapshot.duplicates_dropped(), 1);
+    }
+
+    #[test]
+    fn sizes_are_estimated_from_labels_and_lines() {
+        let block = FamilyBlock::of_gauges("a", "", &[(&[("l", &"x".repeat(1000))], 1.0)]);
+        let snapshot = Snapshot::new(1, vec![block]);
+        assert!(snapshot.is_within(2_100) && !snapshot.is_within(1_000));
+        assert!(Snapshot::default().is_within(0));
     }
 
     #[test]

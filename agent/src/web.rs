@@ -64,7 +64,8 @@ impl fmt::Display for NotReady {
 impl std::error::Error for NotReady {}
 
 /// The server's limits. A connection costs at most its buffers (32 KiB each way) and its share
-/// of the rendered text, which all scrapes of a generation have in common.
+/// of the rendered pages, which all scrapes of a generation have in common: of each format two,
+/// and one compressed; and of the newest snapshot four pages with selected families.
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// Where metrics are served.

@@ -155,24 +155,43 @@ fn is_allowed(family: &FamilyBlock) -> bool {
     }
 }
 
-/// How each family is written; worked out again only when names or types change.
+/// What decides on the form of a family besides its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// There is nothing to write.
+    Nothing,
+    /// Its type allows its values.
+    Typed,
+    /// It does not.
+    Unknown,
+}
+
+impl Need {
+    fn of(family: &FamilyBlock) -> Self {
+        match (family.series().is_empty(), is_allowed(family)) {
+            (true, _) => Self::Nothing,
+            (false, true) => Self::Typed,
+            (false, false) => Self::Unknown,
+        }
+    }
+}
+
+/// How each family is written; worked out again only when names, types or needs change.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
-    known: Vec<(Box<str>, MetricType, bool)>,
+    known: Vec<(Box<str>, MetricType, Need)>,
     forms: Vec<Form>,
 }
 
 impl Forms {
     /// The forms of the families, in their order.
     pub(super) fn of(&mut self, snapshot: &Snapshot) -> &[Form] {
-        let families = || snapshot.families().iter().filter(|family| !family.series().is_empty());
-        let facts = families()
-            .map(|family| (family.meta().name(), family.meta().metric_type(), is_allowed(family)));
-        let known = self.known.iter().map(|(name, metric_type, is)| (&**name, *metric_type, *is));
-        let is_empty = |family: &FamilyBlock| family.series().is_empty();
-        let has_empty = snapshot.families().iter().any(is_empty);
-        if has_empty || self.forms.len() != snapshot.families().len() || !known.eq(facts.clone()) {
-            self.known = facts.map(|(name, of, is)| (name.into(), of, is)).collect();
+        let families = snapshot.families().iter();
+        let facts = families
+            .map(|family| (family.meta().name(), family.meta().metric_type(), Need::of(family)));
+        let known = self.known.iter().map(|(name, of, need)| (&**name, *of, *need));
+        if !known.eq(facts.clone()) {
+            self.known = facts.map(|(name, of, need)| (name.into(), of, need)).collect();
             self.forms = choose(snapshot);
         }
         &self.forms
@@ -182,10 +201,11 @@ impl Forms {
 fn choose(snapshot: &Snapshot) -> Vec<Form> {
     let mut taken: HashSet<String> = HashSet::new();
     let mut choose_one = |family: &FamilyBlock| {
-        if family.series().is_empty() {
-            return Form::LeftOut;
-        }
-        let first = if is_allowed(family) { Form::Typed } else { Form::Unknown };
+        let first = match Need::of(family) {
+            Need::Nothing => return Form::LeftOut,
+            Need::Typed => Form::Typed,
+            Need::Unknown => Form::Unknown,
+        };
         for form in [first, Form::Unknown] {
             let own = names(family.meta(), form, stem(family));
             if !own.iter().any(|name| taken.contains(name)) {

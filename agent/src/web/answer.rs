@@ -15,9 +15,10 @@ use super::{Pipeline, ScrapesServed, WebOptions, landing};
 use crate::expose::{Format, Renderer, Want};
 use crate::snapshot::Snapshot;
 
-/// Snapshots of fewer samples are rendered at once: that takes less than a millisecond. Larger
-/// ones are rendered on a thread of their own, so that nobody else waits, health least of all.
-const SAMPLES_AT_ONCE_MAX: usize = 2_000;
+/// Pages of up to about this size are made at once: that takes a millisecond or two, compression
+/// included. Larger ones are made on a thread of their own, so that nobody else waits, health
+/// least of all.
+const AT_ONCE_MAX_BYTES: usize = 256 * 1024;
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -129,7 +130,7 @@ impl<P: Pipeline> Site<P> {
         }
         let newest = self.newest();
         let served = self.served.clone();
-        let is_small = newest.samples() <= SAMPLES_AT_ONCE_MAX;
+        let is_small = newest.is_within(AT_ONCE_MAX_BYTES);
         let mut render = move || {
             let before = renderer.renders();
             let page = renderer.page(&newest, &want);
