@@ -16,7 +16,7 @@
 //!
 //! A family whose samples have the names of another one's even so is left out.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::lines::{Page, Style, samples, samples_apart, stem};
 use super::parts::Spot;
@@ -199,30 +199,25 @@ impl Forms {
 }
 
 fn choose(snapshot: &Snapshot) -> Vec<Form> {
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut choose_one = |family: &FamilyBlock| {
-        let first = match Need::of(family) {
-            Need::Nothing => return Form::LeftOut,
-            Need::Typed => Form::Typed,
-            Need::Unknown => Form::Unknown,
-        };
-        for form in [first, Form::Unknown] {
-            let own = names(family.meta(), form, stem(family));
-            if !own.iter().any(|name| taken.contains(name)) {
-                taken.extend(own);
-                return form;
-            }
+    let mut owners: HashMap<String, usize> = HashMap::new();
+    let mut take = |index: usize, names: Vec<String>| {
+        let is_free = names.iter().all(|name| owners.get(name).is_none_or(|own| *own == index));
+        if is_free {
+            owners.extend(names.into_iter().map(|name| (name, index)));
         }
-        Form::LeftOut
+        is_free
     };
-    // The names that samples really have come before those that a type only reserves.
-    let mut forms = vec![Form::LeftOut; snapshot.families().len()];
-    for is_simple in [true, false] {
-        for (form, family) in forms.iter_mut().zip(snapshot.families()) {
-            let metric_type = family.meta().metric_type();
-            if (metric_type == MetricType::Gauge || !is_allowed(family)) == is_simple {
-                *form = choose_one(family);
-            }
+    // The names that samples have come before those that a type only reserves.
+    let mut forms = Vec::with_capacity(snapshot.families().len());
+    for (index, family) in snapshot.families().iter().enumerate() {
+        let is_there = Need::of(family) != Need::Nothing;
+        let is_taken = is_there && take(index, names(family.meta(), Form::Unknown, ""));
+        forms.push(if is_taken { Form::Unknown } else { Form::LeftOut });
+    }
+    for (index, (form, family)) in forms.iter_mut().zip(snapshot.families()).enumerate() {
+        let is_wanted = *form == Form::Unknown && Need::of(family) == Need::Typed;
+        if is_wanted && take(index, names(family.meta(), Form::Typed, stem(family))) {
+            *form = Form::Typed;
         }
     }
     forms

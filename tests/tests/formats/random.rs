@@ -250,7 +250,8 @@ fn exemplars(random: &mut Random, block: &FamilyBlock) -> Vec<PlacedExemplar> {
     for series in 0..block.series().len() {
         for edge in 0..edges {
             if random.below(4) == 0 {
-                let text: String = nasty(random);
+                // The reference parser pairs quotes here without regard to escapes.
+                let text = nasty(random).replace('"', "\"\"");
                 let labels = [("trace_id", text.as_str()), ("span_id", "00f067aa0ba902b7")];
                 let value = finite(random);
                 let exemplar = Exemplar::new(&labels, value, random.next() >> 24);

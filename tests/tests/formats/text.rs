@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use ringmeter_agent::expose::{openmetrics, text};
-use ringmeter_agent::snapshot::{FamilyBlock, Snapshot};
+use ringmeter_agent::snapshot::{FamilyBlock, Snapshot, Values};
 use ringmeter_tests::prometheus::{promtool_check_metrics, python};
 use ringmeter_tests::random::Random;
 
@@ -104,14 +104,15 @@ fn names(drawn: &Drawn) -> BTreeSet<String> {
 }
 
 /// Those of a family's samples that are in `found`, by the label that tells families apart.
-fn of_family(found: &[Sample], index: usize) -> BTreeSet<Sample> {
-    let prefix = format!("{index}.");
-    let own = |sample: &&Sample| sample.1.get("f").is_some_and(|f| f.starts_with(&prefix));
+fn of_family(found: &[Sample], family: &Drawn) -> BTreeSet<Sample> {
+    let prefix = family.labels[0]["f"].trim_end_matches(|c| c != '.');
+    let own = |sample: &&Sample| sample.1.get("f").is_some_and(|f| f.starts_with(prefix));
     found.iter().filter(own).cloned().collect()
 }
 
 fn is_created(sample: &Sample, drawn: &Drawn) -> bool {
-    let stem = drawn.name.strip_suffix("_total").unwrap_or(drawn.name);
+    let is_counter = matches!(drawn.block.values(), Values::Counter(_));
+    let stem = drawn.name.strip_suffix("_total").filter(|_| is_counter).unwrap_or(drawn.name);
     sample.0 == format!("{stem}_created") && !names(drawn).contains(&sample.0)
 }
 
@@ -127,8 +128,8 @@ fn the_strict_parser_finds_in_openmetrics_what_was_written() {
     let texts: Vec<Vec<u8>> = all.iter().enumerate().map(encode).collect();
     let (mut whole, mut left_out, mut created, mut exemplars) = (0, 0, 0, 0);
     for (drawn, found) in all.iter().zip(read("openmetrics", &texts)) {
-        for (index, family) in drawn.iter().enumerate() {
-            let mut own = of_family(&found, index);
+        for family in drawn {
+            let mut own = of_family(&found, family);
             let before = own.len();
             own.retain(|sample| !is_created(sample, family));
             created += before - own.len();
@@ -162,7 +163,9 @@ fn the_strict_parser_finds_in_openmetrics_what_was_written() {
 #[test]
 fn the_reference_parser_finds_in_text_what_was_written() {
     let mut random = Random::seeded("families through text 0.0.4");
-    let all: Vec<Vec<Drawn>> = (0..300).map(|_| families(&mut random)).collect();
+    let mut all: Vec<Vec<Drawn>> = (0..300).map(|_| families(&mut random)).collect();
+    // A counter of this name has none left for this parser, which takes `_total` off.
+    all.iter_mut().for_each(|drawn| drawn.retain(|own| own.name != "_total"));
     let encode = |drawn: &Vec<Drawn>| {
         let mut out = Vec::new();
         text::encode(&snapshot(drawn), &mut out);
@@ -170,9 +173,16 @@ fn the_reference_parser_finds_in_text_what_was_written() {
     };
     let texts: Vec<Vec<u8>> = all.iter().map(encode).collect();
     for (drawn, found) in all.iter().zip(read("text", &texts)) {
-        for (index, family) in drawn.iter().enumerate() {
-            let expected = family.samples().into_iter().map(|s| (s.0, s.1, s.2, None)).collect();
-            assert_eq!(of_family(&found, index), expected, "{family:?}");
+        for family in drawn {
+            // This parser gives every counter's sample the suffix that it should have.
+            let is_counter = matches!(family.block.values(), Values::Counter(_));
+            let name = |name: String| match is_counter {
+                true if !name.ends_with("_total") => name + "_total",
+                _ => name,
+            };
+            let samples = family.samples().into_iter();
+            let expected = samples.map(|s| (name(s.0), s.1, s.2, None)).collect();
+            assert_eq!(of_family(&found, family), expected, "{family:?}");
         }
     }
 }

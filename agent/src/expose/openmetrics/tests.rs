@@ -124,7 +124,12 @@ fn names_that_types_reserve_give_way_to_names_that_are_used() {
     assert_eq!(types(both), expected);
     // Samples of one name and labels: no form can have both.
     let both = vec![histogram("h", &[1.0], 1.0), gauge("h_count")];
-    assert_eq!(types(both), ["h_count gauge"]);
+    assert_eq!(types(both), ["h histogram"]);
+    let both = vec![counter("s_total"), summary("s_created", 1.0)];
+    assert_eq!(types(both), ["s_created summary", "s_total unknown"]);
+    let both = vec![histogram("h", &[1.0], 1.0), summary("h_created", 1.0)];
+    let expected = ["h_bucket unknown", "h_count unknown", "h_sum unknown", "h_created summary"];
+    assert_eq!(types(both), expected);
     let both = vec![summary("s", 1.0), counter("s_total")];
     assert_eq!(types(both), ["s summary", "s_total unknown"]);
 }
