@@ -128,6 +128,11 @@ FUZZ_SECONDS ?= 60
 fuzz: ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each (60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh
 
+.PHONY: hostile
+hostile: ## Hostile producers beside honest ones for SECONDS_MAX (60): totals, latency, memory, log
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins
+	$(TARGET_DIR)/e2e/hostile run --seconds $(or $(SECONDS_MAX),60)
+
 .PHONY: miri
 miri: ## Unit tests of the layout under Miri (about two minutes)
 	tests/miri.sh

@@ -4,19 +4,19 @@
 //! from those to slots in the arrays, so applying a record is two indexed loads and an addition.
 //! Slot 0 of every array stands for "no such series".
 
+mod definitions;
+mod expire;
 mod keep;
-
-use std::sync::Arc;
+mod slots;
 
 use ringmeter_layout::definition::FamilyDefinition;
-use ringmeter_layout::naming::Kind;
 use ringmeter_layout::record::Record;
 
 use crate::budget::Budget;
-use crate::distribution::{Distribution, Sliding};
+use crate::distribution::Distribution;
 use crate::limits::Limits;
 use crate::partition::{BATCH_RECORDS, Partition, all_single, first_slots};
-use crate::reject::{RejectReason, Rejected};
+use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
 use crate::snapshot::{Exemplar, LabelText, Number};
 use crate::sum::FloatSum;
@@ -128,10 +128,17 @@ pub struct Aggregate {
     gauges: Vec<SeriesRef>,
     /// What was not counted.
     pub rejected: Rejected,
-    overflowed_series: u64,
+    /// What was put into overflow series, or refused, by reason.
+    pub overflowed: Overflowed,
+    /// Series that left because nobody has defined them for long enough.
+    pub expired_series: u64,
+    /// Metrics that left with their last series.
+    pub expired_families: u64,
+    free: slots::Free,
     partition: Partition,
     kept: Vec<Record>,
     changes: keep::Changes,
+    log: definitions::Log,
     /// The wall clock when the monotonic one was 0, nanoseconds; 0 before anybody told.
     unix_at_zero_ns: u64,
     /// When the series that are defined now began.
@@ -141,20 +148,23 @@ pub struct Aggregate {
 impl Aggregate {
     /// Nothing counted yet.
     pub fn new(limits: Limits) -> Self {
-        let nowhere = SeriesRef { family: u32::MAX, row: 0 };
         Self {
             budget: Budget::new(limits.memory_max_bytes),
             limits,
             registry: Registry::default(),
             integers: vec![0],
             floats: vec![FloatSum::default()],
-            distributions: vec![Distribution::new(Arc::from([]), None)],
-            gauges: vec![nowhere],
+            distributions: vec![slots::nothing()],
+            gauges: vec![slots::NOWHERE],
             rejected: Rejected::default(),
-            overflowed_series: 0,
+            overflowed: Overflowed::default(),
+            expired_series: 0,
+            expired_families: 0,
+            free: slots::Free::default(),
             partition: Partition::default(),
             kept: Vec::new(),
             changes: keep::Changes::default(),
+            log: definitions::Log::default(),
             unix_at_zero_ns: 0,
             start_unix_ms: 0,
         }
@@ -188,13 +198,36 @@ impl Aggregate {
         definition: &FamilyDefinition,
         now_ns: u64,
     ) -> Result<u32, FamilyRefused> {
-        let (family, is_new) =
-            self.registry.hold_family(definition, &self.limits, &mut self.budget)?;
+        self.hold_family_of(definition, true, now_ns)
+    }
+
+    /// As [`hold_family`](Self::hold_family); without `has_room`, only if it is known.
+    ///
+    /// # Errors
+    /// When a limit is reached.
+    pub fn hold_family_of(
+        &mut self,
+        definition: &FamilyDefinition,
+        has_room: bool,
+        now_ns: u64,
+    ) -> Result<u32, FamilyRefused> {
+        let Self { registry, limits, budget, .. } = self;
+        let (family, is_new) = registry.hold_family(definition, has_room, limits, budget)?;
         if is_new {
-            self.changes.family(family, definition);
+            self.define_family(family);
             self.add_overflow(family, now_ns);
         }
         Ok(family)
+    }
+
+    /// Metrics that may still be added.
+    pub fn families_left(&self) -> usize {
+        self.limits.families_max.saturating_sub(self.registry.family_count())
+    }
+
+    /// Series that may still be added.
+    pub fn series_left(&self) -> usize {
+        self.limits.series_max.saturating_sub(self.registry.series_count())
     }
 
     /// The series of a metric with these labels, and one holder more for it. Beyond a limit, or
@@ -207,15 +240,17 @@ impl Aggregate {
         now_ns: u64,
     ) -> Option<Placed> {
         let labels = LabelText::new(pairs);
-        let known = self.registry.family(family)?.find(&labels);
-        let row = match known {
-            Some(row) => Some(SeriesRef { family, row }),
+        let series = match self.registry.family(family)?.find(&labels) {
+            Some(row) => Ok(SeriesRef { family, row }),
             None => self.add_series(family, pairs, has_room, now_ns),
         };
-        if row.is_none() {
-            self.overflowed_series = self.overflowed_series.saturating_add(1);
+        match series {
+            Ok(series) => self.hold(series),
+            Err(reason) => {
+                self.overflowed.add(reason);
+                self.hold_overflow(family)
+            }
         }
-        self.hold(row.unwrap_or(SeriesRef { family, row: OVERFLOW_ROW }))
     }
 
     /// The overflow series of a metric, and one holder more for it.
@@ -234,48 +269,33 @@ impl Aggregate {
         pairs: &[(&str, &str)],
         has_room: bool,
         now_ns: u64,
-    ) -> Option<SeriesRef> {
-        let cost = self.registry.family(family)?.series_cost_bytes(pairs);
-        let is_over = self.registry.series_count() >= self.limits.series_max;
-        if !has_room || is_over || !self.budget.take(cost) {
-            return None;
+    ) -> Result<SeriesRef, OverflowReason> {
+        let own = self.registry.family(family).ok_or(OverflowReason::Metric)?;
+        let cost_bytes = own.series_cost_bytes(pairs);
+        let limit_bytes = self.limits.label_value_max_bytes;
+        if pairs.iter().any(|(_, value)| value.len() > limit_bytes) {
+            return Err(OverflowReason::LabelLength);
         }
-        let ordinal = u32::try_from(self.registry.series_count()).unwrap_or(u32::MAX);
-        self.changes.series(ordinal, family, pairs);
+        if own.series_count() >= self.limits.series_per_family_max {
+            return Err(OverflowReason::Metric);
+        }
+        if self.series_left() == 0 {
+            return Err(OverflowReason::Total);
+        }
+        if !has_room {
+            return Err(OverflowReason::Producer);
+        }
+        if !self.budget.take_for_series(cost_bytes) {
+            return Err(OverflowReason::Memory);
+        }
         let slot = self.new_slot(family, now_ns);
-        let series = self.registry.add_row(family, pairs, slot, self.start_unix_ms)?;
-        self.remember_gauge(series);
-        Some(series)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the limit of series is far below 2^32")]
-    fn new_slot(&mut self, family: u32, now_ns: u64) -> u32 {
-        let Some(family) = self.registry.family(family) else { return 0 };
-        let shape = &family.shape;
-        let slot = match shape.kind {
-            Kind::Counter => {
-                self.integers.push(0);
-                self.floats.push(FloatSum::default());
-                self.integers.len() as u32 - 1
-            }
-            Kind::Gauge => self.gauges.len() as u32,
-            Kind::Histogram | Kind::Summary => {
-                let needs_window = !shape.objectives.is_empty();
-                let sliding = needs_window
-                    .then(|| Box::new(Sliding::new(shape.max_age_ms, shape.age_buckets, now_ns)));
-                self.distributions.push(Distribution::new(Arc::clone(&shape.bounds), sliding));
-                self.distributions.len() as u32 - 1
-            }
-        };
-        self.changes.grow(self.integers.len(), self.distributions.len());
-        slot
-    }
-
-    fn remember_gauge(&mut self, series: SeriesRef) {
-        let family = self.registry.family(series.family);
-        if family.is_some_and(|family| family.shape.kind == Kind::Gauge) {
-            self.gauges.push(series);
-        }
+        self.define_series(self.registry.next_ordinal(), family, pairs, slot);
+        let added = self.registry.add_row(family, pairs, slot, cost_bytes);
+        // The metric is there: it was asked for its cost.
+        let series = added.ok_or(OverflowReason::Metric)?;
+        self.registry.set_start(series, self.start_unix_ms);
+        self.remember_gauge(series, slot);
+        Ok(series)
     }
 
     /// Applies records of one lane, in order. `skip` belongs to the lane.
@@ -382,16 +402,6 @@ impl Aggregate {
         let distribution = self.distributions.get_mut(slot as usize)?;
         self.changes.distribution(slot);
         Some((distribution, &mut self.budget))
-    }
-
-    /// Goes on counting series definitions put into overflow series from here.
-    pub fn set_overflowed_series(&mut self, count: u64) {
-        self.overflowed_series = count;
-    }
-
-    /// Series definitions that were put into an overflow series.
-    pub fn overflowed_series(&self) -> u64 {
-        self.overflowed_series
     }
 
     /// Metrics and series, and the totals beside them.

@@ -5,6 +5,7 @@ use ringmeter_layout::segment::{LANES_MAX, RawControl};
 
 use crate::aggregate::Aggregate;
 use crate::limits::Limits;
+use crate::series::FamilyRefused;
 
 /// Private memory into which segments are read, shared by all of them.
 #[derive(Debug)]
@@ -63,4 +64,26 @@ pub struct Counts {
     pub segments_baselined: u64,
     /// Cells that no memory was left for; their spill waits in them.
     pub cells_deferred: u64,
+    /// Metrics that were refused because of the limit over all of them, ...
+    pub families_over_total: u64,
+    /// ... of that of one segment, or its share of what is left, ...
+    pub families_over_share: u64,
+    /// ... and of that of contradicting definitions of one name.
+    pub families_over_variants: u64,
+    /// Segments that made the agent panic.
+    pub panics: u64,
+}
+
+impl Counts {
+    /// Counts a metric that was refused.
+    pub fn refuse_family(&mut self, reason: FamilyRefused) {
+        let count = match reason {
+            FamilyRefused::Families => &mut self.families_over_total,
+            FamilyRefused::Share => &mut self.families_over_share,
+            FamilyRefused::Variants => &mut self.families_over_variants,
+            // Tried again later.
+            FamilyRefused::Memory => return,
+        };
+        *count = count.saturating_add(1);
+    }
 }

@@ -1,5 +1,7 @@
 //! Reads a segment's definitions as they are published, and places its series.
 
+use std::collections::HashSet;
+
 use ringmeter_layout::cell;
 use ringmeter_layout::definition::{
     Definition, DefinitionError, FamilyDefinition, SeriesDefinition,
@@ -8,8 +10,10 @@ use ringmeter_layout::naming::Kind;
 use ringmeter_layout::segment::{Chunk, ChunkKind, ChunkTable, DEFINITIONS_MAX, Geometry};
 
 use crate::aggregate::{Local, LocalSeries, Placed};
+use crate::budget::Shortage;
 use crate::context::Context;
 use crate::quarantine::{Reason, Refusal};
+use crate::series::{FamilyRefused, SeriesRef};
 use crate::source::Source;
 use crate::spill::{CellPlace, Cells};
 
@@ -17,6 +21,11 @@ use crate::spill::{CellPlace, Cells};
 const FAMILY_COST_BYTES: u64 = 64;
 /// What a series costs for each segment that defines it: its cell and its slots.
 const SERIES_COST_BYTES: u64 = 128;
+
+/// A definition takes the time of so many records.
+const COST_RECORDS: u64 = 256;
+/// A segment that others leave no memory for asks again after this.
+const STARVED_RETRY_NS: u64 = 1_000_000_000;
 
 /// A metric as this segment defines it.
 #[derive(Debug)]
@@ -46,6 +55,14 @@ pub struct Surroundings<'a> {
 #[derive(Debug, Default)]
 pub struct Definitions {
     families: Vec<LocalFamily>,
+    /// Their names: one of each, or a segment could take every variant of a name.
+    names: HashSet<Box<str>>,
+    /// The agent's series that this segment defines.
+    series: Vec<SeriesRef>,
+    /// Until when it makes no sense to go on: others have the memory. 0 if it does.
+    starved_until_ns: u64,
+    /// Its process is dead, and it may have all memory that is left.
+    is_last: bool,
     read: u64,
     published: u64,
     /// How many definition chunks are read to their end.
@@ -73,19 +90,43 @@ impl Definitions {
         Ok(())
     }
 
+    /// Whether others have the memory that is needed to go on.
+    pub fn is_starved(&self, now_ns: u64) -> bool {
+        now_ns < self.starved_until_ns
+    }
+
+    /// Whether it was so when last tried.
+    pub fn was_starved(&self) -> bool {
+        self.starved_until_ns > 0
+    }
+
+    /// Gives it all memory that is left, because its process is dead: it gives back what it holds
+    /// when it is read. One at a time, or several could keep one another waiting.
+    pub fn hurry(&mut self) {
+        self.is_last = true;
+    }
+
+    /// The agent's series that this segment defines.
+    pub fn series(&self) -> &[SeriesRef] {
+        &self.series
+    }
+
     /// The agent's numbers of the metrics that this segment holds.
     pub fn families(&self) -> impl Iterator<Item = u32> {
         self.families.iter().filter_map(|family| family.family)
     }
 
-    /// Reads at most as many definitions as one round may.
+    /// Reads at most as many definitions as one round may; returns how many records could be read
+    /// in that time. Stops where others have the memory.
     pub fn read(
         &mut self,
         around: &mut Surroundings<'_>,
         context: &mut Context<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
+        self.starved_until_ns = 0;
+        let before = self.read;
         let mut left = context.limits.definitions_per_round;
-        while left > 0 && !self.is_complete() {
+        while left > 0 && !self.is_complete() && !self.was_starved() {
             let chunks = around.chunks.chunks().iter();
             let mut own = chunks.filter(|chunk| chunk.kind == ChunkKind::Definitions);
             let Some(chunk) = own.nth(self.chunks_done).copied() else {
@@ -94,7 +135,7 @@ impl Definitions {
             };
             self.read_some(chunk, &mut left, around, context)?;
         }
-        Ok(())
+        Ok(self.read.saturating_sub(before).saturating_mul(COST_RECORDS).max(1))
     }
 
     /// Reads entries from one buffer's length of a chunk.
@@ -144,12 +185,15 @@ impl Definitions {
                 Err(DefinitionError::Short { .. }) if used > 0 && (length as u64) < rest => break,
                 Err(error) => return Err(error.into()),
             };
-            used += size;
             if definition == Definition::EndOfChunk {
                 self.next_chunk();
                 return Ok(());
             }
-            self.place(definition, around, context)?;
+            if !self.place(definition, around, context)? {
+                self.starved_until_ns = context.now_ns.saturating_add(STARVED_RETRY_NS);
+                break;
+            }
+            used += size;
             self.read += 1;
             *left -= 1;
         }
@@ -162,49 +206,87 @@ impl Definitions {
         self.offset_bytes = 0;
     }
 
+    /// Places a definition; says whether there was the memory for it.
     fn place(
         &mut self,
         definition: Definition,
         around: &mut Surroundings<'_>,
         context: &mut Context<'_>,
-    ) -> Result<(), Refusal> {
-        match definition {
-            Definition::Family(family) => self.place_family(&family, around, context),
-            Definition::Series(series) => self.place_series(&series, around, context),
-            Definition::EndOfChunk => Ok(()),
+    ) -> Result<bool, Refusal> {
+        let bytes = match &definition {
+            Definition::Family(family) => {
+                let names = family.label_names.iter().map(|name| name.len() as u64 + 16);
+                FAMILY_COST_BYTES + family.name.len() as u64 + names.sum::<u64>()
+            }
+            _ => SERIES_COST_BYTES,
+        };
+        let too_many = |held_bytes: u64| {
+            let detail = format!("definitions: {held_bytes} bytes to know them are too many");
+            Refusal::new(Reason::Memory, detail)
+        };
+        let held_bytes = around.cells.held_bytes().saturating_add(bytes);
+        match around.cells.hold(bytes, self.is_last, context) {
+            Ok(()) => {}
+            Err(Shortage::Others) if !self.is_last => return Ok(false),
+            Err(_) => return Err(too_many(held_bytes)),
         }
+        let is_placed = match definition {
+            Definition::Family(family) => self.place_family(&family, context)?,
+            Definition::Series(series) => {
+                self.place_series(&series, around, context)?;
+                true
+            }
+            Definition::EndOfChunk => true,
+        };
+        if !is_placed {
+            around.cells.give_back(bytes, context);
+            if self.is_last {
+                return Err(too_many(held_bytes));
+            }
+        }
+        Ok(is_placed)
     }
 
     fn place_family(
         &mut self,
         definition: &FamilyDefinition,
-        around: &mut Surroundings<'_>,
         context: &mut Context<'_>,
-    ) -> Result<(), Refusal> {
-        dense("family id", definition.id, self.families.len())?;
-        let names = definition.label_names.iter().map(|name| name.len() as u64 + 16);
-        around.cells.hold(FAMILY_COST_BYTES + names.sum::<u64>(), context)?;
-        let family = context.aggregate.hold_family(definition, context.now_ns);
-        if let Err(refused) = family {
-            tracing::debug!(metric = definition.name, ?refused, "metric refused");
+    ) -> Result<bool, Refusal> {
+        let count = self.families.len();
+        dense("family id", definition.id, count)?;
+        if self.names.contains(definition.name.as_str()) {
+            let detail = format!("family {}: {} stands twice", definition.id, definition.name);
+            return Err(Refusal::new(Reason::Definitions, detail));
         }
+        let has_room = count < context.limits.families_per_segment_max
+            && count < context.aggregate.families_left();
+        let family = context.aggregate.hold_family_of(definition, has_room, context.now_ns);
+        match family {
+            Ok(_) => {}
+            Err(FamilyRefused::Memory) => return Ok(false),
+            Err(reason) => {
+                context.counts.refuse_family(reason);
+                tracing::debug!(metric = definition.name, ?reason, "metric refused");
+            }
+        }
+        self.names.insert(definition.name.as_str().into());
         self.families.push(LocalFamily {
             family: family.ok(),
             kind: definition.kind,
             bounds: u32::try_from(definition.bounds.len()).unwrap_or(u32::MAX),
             label_names: definition.label_names.iter().map(|name| name.as_str().into()).collect(),
         });
-        Ok(())
+        Ok(true)
     }
 
     fn place_series(
-        &self,
+        &mut self,
         definition: &SeriesDefinition,
         around: &mut Surroundings<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
-        dense("series id", definition.id, around.local.len())?;
-        around.cells.hold(SERIES_COST_BYTES, context)?;
+        let count = around.local.len();
+        dense("series id", definition.id, count)?;
         let unknown = || {
             let detail = format!("series {}: no family {}", definition.id, definition.family);
             Refusal::new(Reason::Definitions, detail)
@@ -230,7 +312,8 @@ impl Definitions {
             let names = own.label_names.iter().map(|name| &**name);
             let values = definition.label_values.iter().map(String::as_str);
             let pairs: Vec<(&str, &str)> = names.zip(values).collect();
-            let has_room = around.local.len() < context.limits.series_per_segment_max;
+            let has_room = count < context.limits.series_per_segment_max
+                && count < context.aggregate.series_left();
             context.aggregate.hold_series(family, &pairs, has_room, context.now_ns)
         });
         let offset_bytes = definition.cell_offset_bytes;
@@ -241,6 +324,8 @@ impl Definitions {
             (Some(Placed { slot, .. }), _) => Local::Distribution(slot),
         });
         if let Some(placed) = placed {
+            context.aggregate.registry().define(placed.series);
+            self.series.push(placed.series);
             let place = CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell };
             around.cells.push(&place, placed, context);
         }

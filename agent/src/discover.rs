@@ -2,6 +2,9 @@
 //!
 //! inotify only says that it is time to look; what is there comes from the listing alone. So
 //! nothing hangs on an event that was lost, and a listing is due every second anyway.
+//!
+//! A listing looks at a limited number of entries, and the next one goes on behind them: a flood
+//! of files costs a bounded time, and hides nothing for ever.
 
 use std::fs;
 use std::io;
@@ -37,6 +40,8 @@ pub struct Listing {
 pub struct Watcher {
     path: PathBuf,
     entries_max: usize,
+    /// What the last listing had no time for.
+    rest: Option<fs::ReadDir>,
     /// None where the system gives out no more of them: listings alone are enough.
     inotify: Option<Inotify>,
     watched: Option<(WatchDescriptor, Identity)>,
@@ -55,6 +60,7 @@ impl Watcher {
         Self {
             path: path.to_owned(),
             entries_max,
+            rest: None,
             inotify: inotify.ok(),
             watched: None,
             is_stirred: false,
@@ -77,6 +83,11 @@ impl Watcher {
                 _ => return,
             }
         }
+    }
+
+    /// Whether a change was told since the last listing: further ones tell nothing new.
+    pub fn is_stirred(&self) -> bool {
+        self.is_stirred
     }
 
     /// When the next listing is due. Before a scrape it is as well if nothing would have told of
@@ -140,13 +151,19 @@ impl Watcher {
         self.watched = inotify.add_watch(path, flags).ok().map(|wd| (wd, identity));
     }
 
-    fn read(&self) -> io::Result<Listing> {
-        let mut listing = Listing { is_complete: true, ..Listing::default() };
-        for (count, entry) in fs::read_dir(&self.path)?.enumerate() {
+    fn read(&mut self) -> io::Result<Listing> {
+        let (mut entries, is_whole) = match self.rest.take() {
+            Some(rest) => (rest, false),
+            None => (fs::read_dir(&self.path)?, true),
+        };
+        let mut listing = Listing { is_complete: is_whole, ..Listing::default() };
+        for count in 0.. {
             if count >= self.entries_max {
                 listing.is_complete = false;
+                self.rest = Some(entries);
                 break;
             }
+            let Some(entry) = entries.next() else { break };
             let Ok(entry) = entry else {
                 listing.is_complete = false;
                 continue;

@@ -134,6 +134,14 @@ impl Distribution {
         &self.buckets
     }
 
+    /// Returns the memory of its buckets.
+    pub fn give_back(self, budget: &mut Budget) {
+        let sliding = self.sliding.as_ref().map_or(0, |sliding| sliding.size_bytes());
+        let exemplars = self.exemplars.cost_bytes();
+        let buckets = self.buckets.size_bytes();
+        budget.give_back(buckets.saturating_add(sliding).saturating_add(exemplars));
+    }
+
     /// Appends an estimate for each of the increasing `objectives` over the sliding window.
     pub fn quantiles(&mut self, objectives: &[f64], now_ns: u64, estimates: &mut Vec<f64>) {
         match &mut self.sliding {

@@ -215,7 +215,8 @@ impl Segment {
         rejected.add(RejectReason::Unregistered, unregistered);
     }
 
-    /// Does one round: definitions, or when all are read, a share of each lane.
+    /// Does one round: definitions, or when all are read, a share of each lane. What it takes is
+    /// spent from what the segment is allowed.
     pub fn step(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         if !self.definitions.is_complete() {
             let start_unix_ms = self.start_of_new_series(context);
@@ -227,12 +228,16 @@ impl Segment {
                 local: &mut self.local,
                 cells: &mut self.cells,
             };
-            return self.definitions.read(&mut around, context);
+            let spent = self.definitions.read(&mut around, context)?;
+            self.pace.spend(spent);
+            return Ok(());
         }
-        let mut left = context.limits.records_per_step;
+        let mut left = context.limits.records_per_step.min(self.pace.allowance());
         let count = self.lanes.len();
         for _ in 0..count {
-            left = left.saturating_sub(self.drain_lane(self.next_lane % count, context)?);
+            let drained = self.drain_lane(self.next_lane % count, left, context)?;
+            self.pace.spend(drained);
+            left = left.saturating_sub(drained);
             self.next_lane = (self.next_lane + 1) % count;
             if left == 0 {
                 break;
@@ -256,11 +261,16 @@ impl Segment {
         }
     }
 
-    /// Reads a share of one lane; returns how many records that was.
-    fn drain_lane(&mut self, index: usize, context: &mut Context<'_>) -> Result<u64, Refusal> {
+    /// Reads a share of one lane, at most `most` records; returns how many that was.
+    fn drain_lane(
+        &mut self,
+        index: usize,
+        most: u64,
+        context: &mut Context<'_>,
+    ) -> Result<u64, Refusal> {
         let capacity = self.capacity();
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(0) };
-        let share = lane.backlog().min(context.limits.records_per_round);
+        let share = lane.backlog().min(context.limits.records_per_round).min(most);
         let mut left = share;
         while left > 0 {
             let slot = capacity.slot(lane.position);
@@ -287,6 +297,7 @@ impl Segment {
         }
         let schema = self.geometry.spill_schema;
         let is_last = self.phase == Phase::Dying;
+        self.cells.is_last = is_last;
         let waited = context.now_ns.saturating_sub(self.cells.taken_ns);
         let interval_ns = self.cells.interval_ns(context.limits.spill_interval_ns);
         let is_time = waited >= interval_ns || is_scrape;

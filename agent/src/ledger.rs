@@ -12,7 +12,7 @@
 //! header: offset size field
 //!              0    8 magic            "RINGLED\0"
 //!              8    2 version_major    a larger version than ours is set aside
-//!             10    2 version_minor
+//!             10    2 version_minor    1 once definitions are written with their numbers
 //!             12    4 block_size_bytes 288
 //!             16   16 id               random; each ack file carries it
 //!             32    8 created_unix_ns

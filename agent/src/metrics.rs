@@ -2,8 +2,9 @@
 
 use crate::budget::Budget;
 use crate::context::Counts;
+use crate::limits::Limits;
 use crate::quarantine::Reason;
-use crate::reject::{RejectReason, Rejected};
+use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::snapshot::FamilyBlock;
 
 /// Everything that the table reads.
@@ -37,10 +38,14 @@ pub struct Facts<'a> {
     pub conflicts: u64,
     /// Series known.
     pub series: u64,
-    /// Limit of series.
-    pub series_max: u64,
+    /// The limits in force.
+    pub limits: &'a Limits,
     /// Series definitions put into overflow series.
-    pub overflowed_series: u64,
+    pub overflowed: &'a Overflowed,
+    /// Series that left because nobody defined them any more.
+    pub expired_series: u64,
+    /// Metrics that left with them.
+    pub expired_families: u64,
     /// Writes of acks that failed.
     pub ack_failures: u64,
     /// Entries of the directory that are no segments.
@@ -246,6 +251,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "Memory held on behalf of producers: texts, buckets and spill marks.",
         |facts| one(facts.budget.used_bytes() as f64),
     ),
+    OwnMetric::gauge(
+        "ringmeter_memory_limit_bytes",
+        "",
+        "Memory that may be held on behalf of producers.",
+        |facts| one(facts.budget.limit_bytes() as f64),
+    ),
     OwnMetric::counter(
         "ringmeter_memory_refusals_total",
         "",
@@ -264,6 +275,33 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "Definitions of live producers that contradict the one that is exposed under their name.",
         |facts| one(facts.conflicts as f64),
     ),
+    OwnMetric::counter(
+        "ringmeter_metrics_expired_total",
+        "",
+        "Metrics that left with their last series.",
+        |facts| one(facts.expired_families),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_metrics_limit",
+        "",
+        "Metrics that there may be, contradicting definitions counted apart.",
+        |facts| one(facts.limits.families_max as f64),
+    ),
+    OwnMetric::counter(
+        "ringmeter_metrics_refused_total",
+        "reason",
+        "Definitions of metrics that were refused, by limit: total, producer (too many in one \
+         segment, or more than its share of what is left) or variants (too many that contradict \
+         one another). Their records are rejected.",
+        |facts| {
+            let counts = &facts.counts;
+            vec![
+                ("total".to_owned(), counts.families_over_total),
+                ("producer".to_owned(), counts.families_over_share),
+                ("variants".to_owned(), counts.families_over_variants),
+            ]
+        },
+    ),
     OwnMetric::gauge(
         "ringmeter_nap_seconds",
         "",
@@ -275,6 +313,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Lookups of label values that apps answered with an overflow series.",
         |facts| one(facts.counts.overflowed_lookups),
+    ),
+    OwnMetric::counter(
+        "ringmeter_panics_total",
+        "",
+        "Segments that made the agent panic and were quarantined for it: each is a bug.",
+        |facts| one(facts.counts.panics),
     ),
     OwnMetric::gauge(
         "ringmeter_pass_duration_max_seconds",
@@ -364,17 +408,27 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "Series that producers have defined, overflow series included.",
         |facts| one(facts.series as f64),
     ),
+    OwnMetric::counter(
+        "ringmeter_series_expired_total",
+        "",
+        "Series that left because nobody has defined them for as long as is retained.",
+        |facts| one(facts.expired_series),
+    ),
     OwnMetric::gauge(
         "ringmeter_series_limit",
         "",
         "Series that there may be; beyond, values go to the overflow series of their metric.",
-        |facts| one(facts.series_max as f64),
+        |facts| one(facts.limits.series_max as f64),
     ),
     OwnMetric::counter(
         "ringmeter_series_overflowed_total",
-        "",
-        "Definitions of series that were put into an overflow series because of a limit.",
-        |facts| one(facts.overflowed_series),
+        "reason",
+        "Definitions of series that were put into the overflow series of their metric, by limit: \
+         total, metric, producer, memory or label_length.",
+        |facts| {
+            let of = |r: &OverflowReason| (r.as_str().to_owned(), facts.overflowed.get(*r));
+            OverflowReason::ALL.iter().map(of).collect()
+        },
     ),
 ];
 

@@ -10,6 +10,8 @@
 pub const NAP_MIN_NS: u64 = 200_000;
 /// Longest nap: an idle agent wakes ten times a second.
 pub const NAP_MAX_NS: u64 = 100_000_000;
+/// A segment that was quiet may have this part of a second's records read at once.
+const BURST_DIVISOR: u64 = 10;
 /// How full visits shall find the fullest lane.
 const FILL_AIM: f64 = 0.15;
 /// From here on the nap goes to its shortest at once.
@@ -22,12 +24,17 @@ const GROWTH_MAX: f64 = 1.25;
 pub struct Pace {
     nap_ns: u64,
     due_ns: u64,
+    /// Records that may be read by the limit per second; filled up as time goes by.
+    saved: u64,
+    saved_ns: Option<u64>,
+    /// Records that may be read in this pass.
+    allowance: u64,
 }
 
 impl Pace {
     /// Visit at once.
     pub const fn new() -> Self {
-        Self { nap_ns: NAP_MIN_NS, due_ns: 0 }
+        Self { nap_ns: NAP_MIN_NS, due_ns: 0, saved: 0, saved_ns: None, allowance: u64::MAX }
     }
 
     /// When the next visit is due.
@@ -38,6 +45,29 @@ impl Pace {
     /// The nap chosen last.
     pub const fn nap_ns(&self) -> u64 {
         self.nap_ns
+    }
+
+    /// Allows records for a pass: `per_pass`, as far as `per_second` leaves them.
+    pub fn allow(&mut self, per_pass: u64, per_second: u64, now_ns: u64) {
+        let most = per_second / BURST_DIVISOR;
+        let earned = self.saved_ns.map_or(most, |before| {
+            let earned = u128::from(now_ns.saturating_sub(before)) * u128::from(per_second);
+            u64::try_from(earned / 1_000_000_000).unwrap_or(u64::MAX)
+        });
+        self.saved = self.saved.saturating_add(earned).min(most);
+        self.saved_ns = Some(now_ns);
+        self.allowance = self.saved.min(per_pass);
+    }
+
+    /// Records that may still be read in this pass.
+    pub const fn allowance(&self) -> u64 {
+        self.allowance
+    }
+
+    /// Notes that records were read.
+    pub const fn spend(&mut self, records: u64) {
+        self.saved = self.saved.saturating_sub(records);
+        self.allowance = self.allowance.saturating_sub(records);
     }
 
     /// Plans the next visit after one that found the fullest lane at `fill` (0 to 1), `slept_ns`
@@ -52,13 +82,18 @@ impl Pace {
             let aimed = slept_ns as f64 * (FILL_AIM / fill.max(f64::MIN_POSITIVE));
             (aimed.min(longest) as u64).clamp(NAP_MIN_NS, NAP_MAX_NS)
         };
-        let nap_ns = if is_caught_up { self.nap_ns } else { 0 };
-        self.due_ns = now_ns.saturating_add(nap_ns);
+        self.due_ns = now_ns.saturating_add(self.nap_ns);
     }
 
-    /// Visit at `now_ns`, not later.
+    /// Visit after the shortest nap, not later: without any, work that never ends would leave no
+    /// time to anybody else.
     pub fn hurry(&mut self, now_ns: u64) {
-        self.due_ns = self.due_ns.min(now_ns);
+        self.due_ns = self.due_ns.min(now_ns.saturating_add(NAP_MIN_NS));
+    }
+
+    /// Visit at this time, not earlier.
+    pub fn wait_until(&mut self, due_ns: u64) {
+        self.due_ns = self.due_ns.max(due_ns);
     }
 }
 
@@ -111,12 +146,34 @@ mod tests {
 
     #[test]
     fn a_lane_over_half_full_shortens_the_nap_at_once_and_it_grows_gently() {
-        let mut pace = Pace { nap_ns: NAP_MAX_NS, due_ns: 0 };
+        let mut pace = Pace { nap_ns: NAP_MAX_NS, ..Pace::new() };
         pace.plan(0.51, NAP_MAX_NS, true, 0);
         assert_eq!(pace.nap_ns(), NAP_MIN_NS);
         pace.plan(0.0, NAP_MIN_NS, true, 0);
         assert_eq!(pace.nap_ns(), NAP_MIN_NS * 5 / 4);
         pace.plan(0.2, NAP_MIN_NS, false, 7);
-        assert_eq!((pace.nap_ns(), pace.due_ns()), (NAP_MIN_NS, 7), "work is left");
+        assert_eq!((pace.nap_ns(), pace.due_ns()), (NAP_MIN_NS, 7 + NAP_MIN_NS), "work is left");
+    }
+
+    #[test]
+    fn records_are_limited_per_pass_and_per_second() {
+        let mut pace = Pace::new();
+        let second = 1_000_000_000;
+        pace.allow(600, 10_000, 5);
+        assert_eq!(pace.allowance(), 600, "a pass");
+        pace.spend(600);
+        assert_eq!(pace.allowance(), 0);
+        pace.allow(600, 10_000, 5);
+        assert_eq!(pace.allowance(), 400, "a tenth of a second at once");
+        pace.spend(400);
+        pace.allow(600, 10_000, 5 + second / 100);
+        assert_eq!(pace.allowance(), 100, "what was earned meanwhile");
+        let mut read = 0;
+        for millisecond in 0..2000 {
+            pace.allow(600, 10_000, 2 * second + millisecond * 1_000_000);
+            read += pace.allowance();
+            pace.spend(600);
+        }
+        assert!((19_000..=21_000).contains(&read), "{read} in two seconds");
     }
 }

@@ -3,9 +3,11 @@
 mod commit;
 mod open;
 mod own;
+mod pass;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -15,18 +17,17 @@ use ringmeter_layout::naming::SegmentName;
 
 use crate::aggregate::Aggregate;
 use crate::attach::{Attached, Candidate, Files, Memory};
-use crate::broken::{self, Break};
-use crate::context::{Buffers, Context, Counts};
+use crate::context::{Buffers, Counts};
 use crate::discover::Listing;
 use crate::ledger::{self, Ledger};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
 use crate::metrics::Timing;
 use crate::quarantine::{Reason, Refusal};
-use crate::segment::{Entry, Kept, Phase, Segment};
+use crate::segment::{Entry, Kept, Segment};
 use crate::snapshot::Snapshot;
 use crate::view::View;
-use commit::{Leaving, RETRY_NS};
+use commit::Leaving;
 use own::Own;
 
 pub use open::Restored;
@@ -35,11 +36,10 @@ pub use open::Restored;
 const INSPECTIONS_MAX: usize = 256;
 /// Refused files asked at one listing whether they are still the same.
 const REVIEWS_MAX: usize = 1024;
-/// A segment that is due so soon is visited with those that are.
-const DUE_SLACK_NS: u64 = 50_000;
-
-/// What is served and not committed may be this old: in broken builds only.
-const LATE_NS: u64 = 300_000_000;
+/// Refused files that are remembered, at about 200 bytes. Further ones are looked into again.
+const REFUSED_MAX: usize = 65_536;
+/// Ack files looked at when the agent starts: its own.
+const ACKS_MAX: usize = 65_536;
 
 /// Which segments a pass visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +105,17 @@ pub struct Pipeline {
     strangers: u64,
     /// Where the review of refused files goes on.
     reviewed: Option<SegmentName>,
+    /// Behind which new file looking into them goes on.
+    inspected: Option<SegmentName>,
     is_swept: bool,
     /// The service whose segments are attached: the first one seen.
     service: Option<String>,
+    /// Serial number of the segment whose records are read first: the last pass ended before it.
+    next_serial: u64,
     /// Which visit's cells are read first.
     turn: usize,
+    /// When it is looked next for series whose time is over.
+    expiry_ns: u64,
     /// Whether all that the last listing found is attached or refused.
     is_listed: bool,
     serial: u64,
@@ -126,15 +132,6 @@ pub struct Pipeline {
     /// What was served last.
     last: Arc<Snapshot>,
     log_limit: LogLimit,
-}
-
-/// One segment in a pass.
-struct Visit {
-    index: usize,
-    fill: f64,
-    refusal: Option<Refusal>,
-    /// Whether its cells had to wait because the pass' time was over.
-    is_put_off: bool,
 }
 
 impl Pipeline {
@@ -157,9 +154,12 @@ impl Pipeline {
             waiting: 0,
             strangers: 0,
             reviewed: None,
+            inspected: None,
             is_swept: false,
             service: None,
+            next_serial: 0,
             turn: 0,
+            expiry_ns: 0,
             is_listed: false,
             serial: 0,
             generation: 0,
@@ -206,10 +206,15 @@ impl Pipeline {
                 && !self.finals.contains_key(name)
                 && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
         };
-        let fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
+        let mut fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
+        // In a circle, so that no number of bad files keeps a good one waiting for ever.
+        let from = self.inspected.map_or(0, |last| fresh.partition_point(|name| *name <= last));
+        fresh.rotate_left(from);
         let room = self.limits.segments_max.saturating_sub(self.segments.len());
         let now = fresh.len().min(INSPECTIONS_MAX).min(room);
-        self.attach_all(fresh.get(..now).unwrap_or_default(), now_ns);
+        let chosen = fresh.get(..now).unwrap_or_default();
+        self.inspected = chosen.last().copied();
+        self.attach_all(chosen, now_ns);
         self.waiting = (fresh.len() - now) as u64;
         let has_more = fresh.len() > now && now < room;
         self.is_listed = listing.is_complete && !has_more;
@@ -223,7 +228,7 @@ impl Pipeline {
         if !self.is_swept {
             self.is_swept = true;
             // Left over by an agent before this one, between entry and ack.
-            let acks = self.files.acks(self.limits.directory_entries_max).unwrap_or_default();
+            let acks = self.files.acks(ACKS_MAX).unwrap_or_default();
             for (name, header, _) in acks {
                 let is_final = header.state == STATE_FINAL;
                 if is_final && !present.contains(&name) && !self.known.contains_key(&name) {
@@ -258,7 +263,12 @@ impl Pipeline {
         for name in some {
             let Some(refused) = self.refused.get(&name) else { continue };
             let may_pass = refused.reason.is_passing();
-            let is_same = self.files.identity(&name).ok() == refused.identity;
+            let identity = self.files.identity(&name);
+            if matches!(&identity, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                self.refused.remove(&name);
+                continue;
+            }
+            let is_same = identity.ok() == refused.identity;
             if let Some(refused) = self.refused.get_mut(&name) {
                 refused.is_doubtful = may_pass || !is_same;
             }
@@ -353,151 +363,8 @@ impl Pipeline {
             );
         }
         let is_doubtful = false;
-        self.refused.insert(name, Refused { identity, reason: refusal.reason, is_doubtful });
-    }
-
-    /// Reads segments: at most the limit's time, a round of each after the other.
-    pub fn pass(&mut self, scope: Scope, clock: &impl Fn() -> u64) -> PassReport {
-        let begin_ns = clock();
-        if self.is_stuck() && !self.retry() {
-            return PassReport { is_complete: false, next_ns: begin_ns.saturating_add(RETRY_NS) };
+        if before.is_some() || self.refused.len() < REFUSED_MAX {
+            self.refused.insert(name, Refused { identity, reason: refusal.reason, is_doubtful });
         }
-        let limit_ns = match scope {
-            Scope::Due => self.limits.pass_duration_max_ns,
-            Scope::All => self.limits.scrape_duration_max_ns,
-        };
-        let deadline_ns = begin_ns.saturating_add(limit_ns);
-        let mut visits = self.begin(scope, begin_ns);
-        self.rounds(&mut visits, deadline_ns, clock);
-        let is_complete = self.end(scope, &mut visits, deadline_ns, clock);
-        if is_complete && self.is_listed {
-            self.aggregate.registry().settle();
-        }
-        self.settle(visits, clock());
-        self.timing.passes = self.timing.passes.saturating_add(1);
-        let commit_ns = clock();
-        let is_late = broken::is(Break::ServeUncommitted) && commit_ns < self.late_until_ns;
-        let is_committed = is_late || self.commit(scope);
-        if !is_late {
-            self.late_until_ns = commit_ns.saturating_add(LATE_NS);
-        }
-        let end_ns = clock();
-        self.timing.commit_ns = end_ns.saturating_sub(commit_ns);
-        self.note_timing(end_ns.saturating_sub(begin_ns));
-        let dues = self.segments.iter().map(|segment| segment.pace.due_ns());
-        let next_ns = dues.min().unwrap_or(u64::MAX);
-        PassReport { is_complete: is_complete && is_committed, next_ns }
-    }
-
-    fn begin(&mut self, scope: Scope, now_ns: u64) -> Vec<Visit> {
-        let Self { segments, aggregate, limits, buffers, counts, timing, .. } = self;
-        timing.lag_records = 0;
-        let mut visits = Vec::new();
-        for (index, segment) in segments.iter_mut().enumerate() {
-            if scope == Scope::Due && segment.pace.due_ns() > now_ns + DUE_SLACK_NS {
-                continue;
-            }
-            let mut context = Context { aggregate, limits, buffers, counts, now_ns };
-            let refusal = segment.begin(&mut context).err();
-            let fill = segment.fill();
-            timing.lag_records = timing.lag_records.saturating_add(segment.backlog());
-            timing.fill_max = timing.fill_max.max(fill);
-            visits.push(Visit { index, fill, refusal, is_put_off: false });
-        }
-        visits
-    }
-
-    fn rounds(&mut self, visits: &mut [Visit], deadline_ns: u64, clock: &impl Fn() -> u64) {
-        let Self { segments, aggregate, limits, buffers, counts, .. } = self;
-        loop {
-            let mut is_left = false;
-            for visit in visits.iter_mut() {
-                let Some(segment) = segments.get_mut(visit.index) else { continue };
-                if visit.refusal.is_some() || segment.is_caught_up() {
-                    continue;
-                }
-                let now_ns = clock();
-                if now_ns > deadline_ns {
-                    return;
-                }
-                let mut context = Context { aggregate, limits, buffers, counts, now_ns };
-                visit.refusal = segment.step(&mut context).err();
-                is_left |= visit.refusal.is_none() && !segment.is_caught_up();
-            }
-            if !is_left {
-                return;
-            }
-        }
-    }
-
-    /// Reads cells and gauges, and plans the next visits. What the time does not suffice for comes
-    /// first in the next pass: a segment can make its cells large, but not keep others waiting.
-    fn end(
-        &mut self,
-        scope: Scope,
-        visits: &mut [Visit],
-        deadline_ns: u64,
-        clock: &impl Fn() -> u64,
-    ) -> bool {
-        let Self { segments, aggregate, limits, buffers, counts, turn, .. } = self;
-        let mut is_complete = true;
-        let count = visits.len();
-        let first = turn.checked_rem(count).unwrap_or(0);
-        for number in 0..count {
-            let Some(visit) = visits.get_mut((first + number) % count) else { continue };
-            let Some(segment) = segments.get_mut(visit.index) else { continue };
-            if visit.refusal.is_some() {
-                continue;
-            }
-            let now_ns = clock();
-            // At least one, or a slow machine would read none.
-            if number > 0 && now_ns > deadline_ns {
-                visit.is_put_off = true;
-                segment.pace.hurry(now_ns);
-                if is_complete {
-                    *turn = first + number;
-                }
-                is_complete = false;
-                continue;
-            }
-            let mut context = Context { aggregate, limits, buffers, counts, now_ns };
-            visit.refusal = segment.finish(scope == Scope::All, &mut context).err();
-            let slept_ns = now_ns.saturating_sub(segment.visited_ns);
-            segment.visited_ns = now_ns;
-            segment.pace.plan(visit.fill, slept_ns, segment.is_caught_up(), now_ns);
-            is_complete &= segment.is_caught_up();
-        }
-        is_complete
-    }
-
-    /// Parts with segments that were refused, and with those whose last record is in.
-    fn settle(&mut self, visits: Vec<Visit>, now_ns: u64) {
-        // From behind, because removal moves the last into the gap.
-        for visit in visits.into_iter().rev() {
-            let Some(segment) = self.segments.get_mut(visit.index) else { continue };
-            if let Some(refusal) = visit.refusal {
-                // A tail that lies is not believed, so this is at most what the lanes hold.
-                let lost = segment.backlog();
-                self.counts.dropped = self.counts.dropped.saturating_add(lost);
-                let segment = self.segments.swap_remove(visit.index);
-                self.refuse(segment.name, Some(segment.identity), &refusal, now_ns);
-                self.leave(segment, false);
-            } else if segment.phase == Phase::Dying && segment.is_caught_up() && !visit.is_put_off {
-                let segment = self.segments.swap_remove(visit.index);
-                if self.log_limit.allows(now_ns) {
-                    let name = segment.name.segment_file();
-                    tracing::info!(segment = name.as_str(), "process ended, all taken");
-                }
-                self.leave(segment, true);
-            }
-        }
-    }
-
-    fn note_timing(&mut self, pass_ns: u64) {
-        let timing = &mut self.timing;
-        timing.pass_ns = pass_ns;
-        timing.pass_max_ns = timing.pass_max_ns.max(pass_ns);
-        let naps = self.segments.iter().map(|segment| segment.pace.nap_ns());
-        timing.nap_ns = naps.min().unwrap_or(0);
     }
 }

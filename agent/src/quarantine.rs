@@ -33,15 +33,20 @@ pub enum Reason {
     Tail,
     /// A definition is wrong.
     Definitions,
-    /// Its definitions take more memory than there is for them.
+    /// Its definitions take more memory than one segment may.
     Memory,
     /// The ack file cannot be made; tried again at every listing.
     Ack,
+    /// Others have the memory that its definitions need; it goes on as soon as there is some, and
+    /// counts into its cells until then.
+    Starved,
+    /// Reading it made the agent panic, which is a bug.
+    Panic,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Open,
         Self::NotRegular,
         Self::Short,
@@ -56,6 +61,8 @@ impl Reason {
         Self::Definitions,
         Self::Memory,
         Self::Ack,
+        Self::Starved,
+        Self::Panic,
     ];
 
     /// The reason as a label value.
@@ -75,6 +82,8 @@ impl Reason {
             Self::Definitions => "definitions",
             Self::Memory => "memory",
             Self::Ack => "ack",
+            Self::Starved => "starved",
+            Self::Panic => "panic",
         }
     }
 
@@ -83,6 +92,9 @@ impl Reason {
         matches!(self, Self::Open | Self::Ack)
     }
 }
+
+/// Names in a file may be long, and the log has to stay small.
+const DETAIL_MAX_BYTES: usize = 240;
 
 /// A refusal: the reason, and the particulars for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +108,13 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for `reason`.
     pub fn new(reason: Reason, detail: impl ToString) -> Self {
-        Self { reason, detail: detail.to_string() }
+        let mut detail = detail.to_string();
+        if detail.len() > DETAIL_MAX_BYTES {
+            let is_end = |at: &usize| detail.is_char_boundary(*at);
+            detail.truncate((0..=DETAIL_MAX_BYTES).rev().find(is_end).unwrap_or(0));
+            detail.push('…');
+        }
+        Self { reason, detail }
     }
 
     /// A read that failed.

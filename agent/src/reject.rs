@@ -75,3 +75,58 @@ impl Rejected {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
+
+/// Why a series is counted in the overflow series of its metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverflowReason {
+    /// The limit of series over all metrics.
+    Total,
+    /// The limit of series of one metric.
+    Metric,
+    /// The limit of series of one segment, or more of what is left than its share.
+    Producer,
+    /// The limit of memory.
+    Memory,
+    /// The limit of the length of a label value.
+    LabelLength,
+}
+
+impl OverflowReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::Total, Self::Metric, Self::Producer, Self::Memory, Self::LabelLength];
+
+    /// The reason as a label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Metric => "metric",
+            Self::Producer => "producer",
+            Self::Memory => "memory",
+            Self::LabelLength => "label_length",
+        }
+    }
+}
+
+/// Definitions of series that were put into overflow series, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overflowed([u64; OverflowReason::ALL.len()]);
+
+impl Overflowed {
+    /// Counts one.
+    pub fn add(&mut self, reason: OverflowReason) {
+        self.add_all(reason, 1);
+    }
+
+    /// Counts several.
+    pub fn add_all(&mut self, reason: OverflowReason, count: u64) {
+        if let Some(own) = self.0.get_mut(reason as usize) {
+            *own = own.saturating_add(count);
+        }
+    }
+
+    /// The count of one reason.
+    pub fn get(&self, reason: OverflowReason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+}

@@ -7,6 +7,7 @@
 //! can change buckets, and nothing counted meanwhile is lost.
 
 mod keep;
+mod retain;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::budget::Budget;
 use crate::distribution::Buckets;
 use crate::limits::Limits;
 use crate::snapshot::{FamilyMeta, LabelText};
+
+pub use retain::Expired;
 
 /// Everything that two processes must agree on to share a metric.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,12 +105,18 @@ pub struct Row {
     pub labels: LabelText,
     /// Where its totals are, among those of its kind.
     pub slot: u32,
-    /// How many series there were when it appeared.
+    /// Its number among all series.
     ordinal: u32,
     /// How many live processes define it and did not retire it.
     holders: u32,
+    /// How many attached segments define it, whether they retired it or not.
+    definers: u32,
+    /// Since when it is known that none does; 0 if that is not known.
+    gone_ns: u64,
     /// Retired by the last process that held it.
     is_retired: bool,
+    /// What it took from the account of memory, besides buckets.
+    cost_bytes: u64,
     /// When its totals were 0: milliseconds since 1970, or 0 if nobody knows.
     start_unix_ms: u64,
     /// The labels as given, kept where another label is added for each process.
@@ -115,6 +124,27 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row whose series has left.
+    fn free() -> Self {
+        Self {
+            labels: LabelText::default(),
+            slot: 0,
+            ordinal: u32::MAX,
+            holders: 0,
+            definers: 0,
+            gone_ns: 0,
+            is_retired: true,
+            cost_bytes: 0,
+            start_unix_ms: 0,
+            pairs: Box::default(),
+        }
+    }
+
+    /// Its number among all series.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
     /// Whether the series was removed by all that defined it.
     pub fn is_retired(&self) -> bool {
         self.is_retired
@@ -138,18 +168,41 @@ pub struct Family {
     pub meta: Arc<FamilyMeta>,
     /// What all its processes agree on.
     pub shape: Shape,
+    /// Its definition as it stands in the ledger.
+    pub entry: Box<[u8]>,
     rows: Vec<Row>,
+    free_rows: Vec<u32>,
+    /// Rows that are free, and still in one of the two lists below.
+    left_rows: Vec<u32>,
     by_labels: HashMap<LabelText, u32>,
     /// How many attached segments define it.
     holders: u32,
+    /// Since when it is known that none does; 0 if that is not known.
+    gone_ns: u64,
+    /// What it took from the account of memory.
+    cost_bytes: u64,
     /// Rows in the order of their labels; complete after `sort`.
     sorted: Vec<u32>,
+    /// Rows that are not in order yet.
+    fresh: Vec<u32>,
+    /// Changes when the same row may mean another series than before.
+    revision: u64,
 }
 
 impl Family {
-    /// The series, by number.
+    /// The series, by number; some may have left.
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.rows.len() - self.free_rows.len() - self.left_rows.len()
+    }
+
+    /// Changes when the same row may mean another series than before.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// What a series with these labels costs, bytes. Escapes double a text at most.
@@ -170,11 +223,9 @@ impl Family {
 
     /// Rows in the order of their labels.
     pub fn sorted(&mut self) -> &[u32] {
-        let known = self.sorted.len();
-        if known < self.rows.len() {
-            let fresh = u32::try_from(known).unwrap_or(u32::MAX);
-            let end = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-            self.sorted.extend(fresh..end);
+        self.forget_left();
+        if !self.fresh.is_empty() {
+            self.sorted.append(&mut self.fresh);
             let rows = &self.rows;
             // Stable, which is fast for what is sorted but for its end.
             self.sorted.sort_by_key(|row| rows.get(*row as usize).map(|row| &row.labels));
@@ -188,6 +239,8 @@ impl Family {
 pub enum FamilyRefused {
     /// As many metrics as there may be.
     Families,
+    /// As many new metrics as this segment may define.
+    Share,
     /// As much memory as there may be.
     Memory,
     /// As many contradicting definitions of this name as there may be.
@@ -204,10 +257,13 @@ struct Variants {
 /// All metrics and series.
 #[derive(Debug, Default)]
 pub struct Registry {
-    families: Vec<Family>,
+    families: Vec<Option<Family>>,
+    free_families: Vec<u32>,
     names: HashMap<Box<str>, Variants>,
-    /// Every series in the order of appearance.
-    rows: Vec<SeriesRef>,
+    /// Every series by its ordinal.
+    rows: Vec<Option<SeriesRef>>,
+    free_ordinals: Vec<u32>,
+    revisions: u64,
     /// Until the processes from before a restart are attached again, which variant is exposed
     /// does not change.
     is_unsettled: bool,
@@ -217,11 +273,16 @@ pub struct Registry {
 impl Registry {
     /// Number of series, overflow series included.
     pub fn series_count(&self) -> usize {
-        self.rows.len()
+        self.rows.len() - self.free_ordinals.len()
     }
 
     /// Number of metrics, contradicting definitions counted apart.
     pub fn family_count(&self) -> usize {
+        self.families.len() - self.free_families.len()
+    }
+
+    /// Numbers of metrics are below this.
+    pub fn family_end(&self) -> usize {
         self.families.len()
     }
 
@@ -236,25 +297,31 @@ impl Registry {
 
     /// A metric by number.
     pub fn family(&self, id: u32) -> Option<&Family> {
-        self.families.get(id as usize)
+        self.families.get(id as usize)?.as_ref()
+    }
+
+    fn family_mut(&mut self, id: u32) -> Option<&mut Family> {
+        self.families.get_mut(id as usize)?.as_mut()
     }
 
     /// The metrics that are exposed, with their numbers.
     pub fn exposed(&mut self) -> impl Iterator<Item = (u32, &mut Family)> {
         let names = &self.names;
-        (0u32..).zip(&mut self.families).filter(|(id, family)| {
+        let families = (0u32..).zip(&mut self.families);
+        families.filter_map(|(id, family)| Some((id, family.as_mut()?))).filter(|(id, family)| {
             names.get(family.meta.name()).is_some_and(|variants| variants.exposed == *id)
         })
     }
 
     /// The metric that `definition` means, and one holder more for it. Says whether it is new,
-    /// in which case its overflow series is still to be added.
+    /// in which case its overflow series is still to be added; without `has_room` none is new.
     ///
     /// # Errors
     /// When a limit is reached.
     pub fn hold_family(
         &mut self,
         definition: &FamilyDefinition,
+        has_room: bool,
         limits: &Limits,
         budget: &mut Budget,
     ) -> Result<(u32, bool), FamilyRefused> {
@@ -265,8 +332,11 @@ impl Registry {
             return Ok((id, false));
         }
         let known = self.names.get(name).map_or(0, |v| v.families.len());
-        if self.families.len() >= limits.families_max {
+        if self.family_count() >= limits.families_max {
             return Err(FamilyRefused::Families);
+        }
+        if !has_room {
+            return Err(FamilyRefused::Share);
         }
         if known >= limits.variants_max {
             return Err(FamilyRefused::Variants);
@@ -274,7 +344,8 @@ impl Registry {
         if !budget.take_needed(shape.cost_bytes(definition.help.len())) {
             return Err(FamilyRefused::Memory);
         }
-        let id = self.push_family(definition, shape);
+        let id = self.free_families.pop().unwrap_or_else(|| self.end_of_families());
+        self.add_family(id, definition, shape);
         self.add_holder(id);
         Ok((id, true))
     }
@@ -284,36 +355,63 @@ impl Registry {
         known.iter().copied().find(|id| self.family(*id).is_some_and(|f| f.shape == *shape))
     }
 
-    /// Adds a metric without a holder. Its name and shape together are new.
-    fn push_family(&mut self, definition: &FamilyDefinition, shape: Shape) -> u32 {
+    fn end_of_families(&self) -> u32 {
         // The limit of metrics is far below 2^32.
-        let id = u32::try_from(self.families.len()).unwrap_or(u32::MAX);
+        u32::try_from(self.families.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds a metric without a holder. Its number, and its name and shape together, are new.
+    fn add_family(&mut self, id: u32, definition: &FamilyDefinition, shape: Shape) {
         let name = definition.name.as_str();
-        self.families.push(Family {
+        let mut kept = definition.clone();
+        kept.id = id;
+        // Series of several processes come with their labels in several orders.
+        kept.label_names.sort_unstable();
+        let family = Family {
             meta: Arc::new(shape.meta(name, &definition.help).with_unit(&definition.unit)),
+            cost_bytes: shape.cost_bytes(definition.help.len()),
             shape,
+            entry: kept.encode().into(),
             rows: Vec::new(),
+            free_rows: Vec::new(),
+            left_rows: Vec::new(),
             by_labels: HashMap::new(),
             holders: 0,
+            gone_ns: 0,
             sorted: Vec::new(),
-        });
+            fresh: Vec::new(),
+            revision: self.next_revision(),
+        };
+        let at = id as usize;
+        if self.families.len() <= at {
+            self.families.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.families.get_mut(at) {
+            *place = Some(family);
+        }
         let fresh = || Variants { families: Vec::new(), exposed: id };
         self.names.entry(name.into()).or_insert_with(fresh).families.push(id);
         self.changes.expose(id);
-        id
+    }
+
+    fn next_revision(&mut self) -> u64 {
+        self.revisions += 1;
+        self.revisions
     }
 
     fn add_holder(&mut self, id: u32) {
-        if let Some(family) = self.families.get_mut(id as usize) {
+        if let Some(family) = self.family_mut(id) {
             family.holders = family.holders.saturating_add(1);
+            family.gone_ns = 0;
         }
         self.choose(id);
     }
 
     /// One holder less for a metric.
-    pub fn release_family(&mut self, id: u32) {
-        if let Some(family) = self.families.get_mut(id as usize) {
+    pub fn release_family(&mut self, id: u32, now_ns: u64) {
+        if let Some(family) = self.family_mut(id) {
             family.holders = family.holders.saturating_sub(1);
+            family.gone_ns = if family.holders == 0 { now_ns.max(1) } else { 0 };
         }
         self.choose(id);
     }
@@ -321,8 +419,9 @@ impl Registry {
     /// Decides again which variant of a name is exposed: the living hold it, then the newest.
     fn choose(&mut self, id: u32) {
         let families = &self.families;
-        let is_held = |id: &u32| families.get(*id as usize).is_some_and(|f| f.holders > 0);
-        let Some(family) = families.get(id as usize) else { return };
+        let family = |id: u32| families.get(id as usize).and_then(Option::as_ref);
+        let is_held = |id: &u32| family(*id).is_some_and(|f| f.holders > 0);
+        let Some(family) = family(id) else { return };
         let Some(variants) = self.names.get_mut(family.meta.name()) else { return };
         if self.is_unsettled || is_held(&variants.exposed) {
             return;
@@ -334,37 +433,75 @@ impl Registry {
         }
     }
 
-    /// Adds a series whose totals are at `slot`, and were 0 at `start_unix_ms`; its labels must
-    /// be new.
+    /// Says when the totals of a new series were 0: milliseconds since 1970, or 0 if nobody knows.
+    pub fn set_start(&mut self, series: SeriesRef, unix_ms: u64) {
+        if let Some(row) = self.row_mut(series) {
+            row.start_unix_ms = unix_ms;
+            let ordinal = row.ordinal;
+            self.changes.start(ordinal);
+        }
+    }
+
+    /// The number that the next new series gets.
+    pub fn next_ordinal(&self) -> u32 {
+        let end = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        self.free_ordinals.last().copied().unwrap_or(end)
+    }
+
+    /// Adds a series whose totals are at `slot`, under the next number; its labels must be new.
+    /// `cost_bytes` is what it took from the account of memory.
     pub fn add_row(
         &mut self,
         family: u32,
         pairs: &[(&str, &str)],
         slot: u32,
-        start_unix_ms: u64,
+        cost_bytes: u64,
     ) -> Option<SeriesRef> {
-        let own = self.families.get_mut(family as usize)?;
-        let row = u32::try_from(own.rows.len()).ok()?;
+        let ordinal = self.next_ordinal();
+        self.free_ordinals.pop();
+        self.add_row_as(ordinal, family, pairs, slot, cost_bytes)
+    }
+
+    /// As [`add_row`](Self::add_row), under a number that is free and not in the list of those.
+    fn add_row_as(
+        &mut self,
+        ordinal: u32,
+        family: u32,
+        pairs: &[(&str, &str)],
+        slot: u32,
+        cost_bytes: u64,
+    ) -> Option<SeriesRef> {
+        let own = self.families.get_mut(family as usize)?.as_mut()?;
+        own.forget_left();
+        let end = u32::try_from(own.rows.len()).ok()?;
+        let row = own.free_rows.pop().unwrap_or(end);
         let labels = LabelText::new(pairs);
         own.by_labels.insert(labels.clone(), row);
         let kept = if own.is_per_process() { pairs } else { &[] };
         let pairs = kept.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let ordinal = u32::try_from(self.rows.len()).ok()?;
-        let (holders, is_retired) = (0, false);
-        own.rows.push(Row { labels, slot, ordinal, holders, is_retired, start_unix_ms, pairs });
-        self.changes.start(ordinal);
+        let is_retired = false;
+        let new = Row { labels, slot, ordinal, is_retired, cost_bytes, pairs, ..Row::free() };
+        match own.rows.get_mut(row as usize) {
+            Some(place) => *place = new,
+            None => own.rows.push(new),
+        }
+        own.fresh.push(row);
         let series = SeriesRef { family, row };
-        self.rows.push(series);
+        let at = ordinal as usize;
+        if self.rows.len() <= at {
+            self.rows.resize(at + 1, None);
+        }
+        *self.rows.get_mut(at)? = Some(series);
         Some(series)
     }
 
     /// The row of a series.
     pub fn row(&self, series: SeriesRef) -> Option<&Row> {
-        self.families.get(series.family as usize)?.rows.get(series.row as usize)
+        self.family(series.family)?.rows.get(series.row as usize)
     }
 
     fn row_mut(&mut self, series: SeriesRef) -> Option<&mut Row> {
-        self.families.get_mut(series.family as usize)?.rows.get_mut(series.row as usize)
+        self.family_mut(series.family)?.rows.get_mut(series.row as usize)
     }
 
     /// One holder more: the series is defined, or revived.

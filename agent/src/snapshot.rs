@@ -267,6 +267,12 @@ mod tests {
     fn labels_are_sorted_by_name_and_escaped() {
         let text = LabelText::new(&[("z", "a\\b\"c\nd"), ("a", "é")]);
         assert_eq!(text.as_str(), "a=\"é\",z=\"a\\\\b\\\"c\\nd\"");
+        assert_eq!(text.values(), ["é", "a\\b\"c\nd"]);
+        assert_eq!(LabelText::new(&[("a", ""), ("b", "\\n")]).values(), ["", "\\n"]);
+        assert!(LabelText::default().values().is_empty());
+        assert_eq!(text.values(), ["é", "a\\b\"c\nd"]);
+        assert_eq!(LabelText::new(&[("a", ""), ("b", "\\n")]).values(), ["", "\\n"]);
+        assert!(LabelText::default().values().is_empty());
         assert_eq!(LabelText::new(&[]), LabelText::default());
     }
 

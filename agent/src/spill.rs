@@ -14,9 +14,10 @@ use ringmeter_layout::cell;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
 use crate::aggregate::{Aggregate, Placed};
+use crate::budget::Shortage;
 use crate::context::{BUFFER_WORDS, Context};
 use crate::distribution::Place;
-use crate::quarantine::{Reason, Refusal};
+use crate::quarantine::Refusal;
 use crate::reject::RejectReason;
 use crate::series::SeriesRef;
 use crate::source::Source;
@@ -75,6 +76,8 @@ pub struct Cells {
     held_bytes: u64,
     marks: marks::Marks,
     lanes: lanes::LaneSums,
+    /// The process is dead: what is in the cells is taken now or never, whatever memory there is.
+    pub is_last: bool,
     /// Something may be in the cells that was not taken.
     pub is_due: bool,
     /// When nothing was left in the cells for the last time.
@@ -173,16 +176,27 @@ impl Cells {
     /// Takes memory for what is known of one definition, until the segment goes.
     ///
     /// # Errors
-    /// When this segment has had its share, or all segments have.
-    pub fn hold(&mut self, bytes: u64, context: &mut Context<'_>) -> Result<(), Refusal> {
-        let held_bytes = self.held_bytes.saturating_add(bytes);
-        let has_share = held_bytes <= context.limits.segment_memory_max_bytes;
-        if !has_share || !context.aggregate.budget().take_needed(bytes) {
-            let detail = format!("definitions: {held_bytes} bytes to know them are too many");
-            return Err(Refusal::new(Reason::Memory, detail));
-        }
-        self.held_bytes = held_bytes;
-        Ok(())
+    /// When this segment has had its share, or others have the rest for now.
+    pub fn hold(
+        &mut self,
+        bytes: u64,
+        is_last: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(), Shortage> {
+        let share_max_bytes = context.limits.segment_memory_max_bytes;
+        let budget = context.aggregate.budget();
+        budget.take_share(&mut self.held_bytes, bytes, share_max_bytes, is_last)
+    }
+
+    /// Gives back what was taken for a definition that was not placed after all.
+    pub fn give_back(&mut self, bytes: u64, context: &mut Context<'_>) {
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        context.aggregate.budget().give_back(bytes);
+    }
+
+    /// Bytes held.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
     }
 
     /// How long to wait between two looks at the spill: reading cells costs a fifth of the time
@@ -206,9 +220,12 @@ impl Cells {
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         self.sort();
-        let Context { aggregate, buffers, counts, now_ns, .. } = context;
+        let Context { aggregate, buffers, counts, now_ns, limits } = context;
         self.lanes.read(lanes, source, &mut buffers.words)?;
         let (held, marks, sums) = (&mut self.held_bytes, &mut self.marks, &self.lanes);
+        let share_max_bytes = limits.segment_memory_max_bytes;
+        // What is in the cells of the dead is taken now or never, whatever memory there is.
+        let share_max_bytes = if self.is_last { None } else { Some(share_max_bytes) };
         let mut is_left = false;
         each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
             if let (Some(_), Some(integer)) = (cell.lane_cell, words.first_mut()) {
@@ -219,7 +236,7 @@ impl Cells {
                 marks.note(cell.offset_bytes, taken, words);
             }
             let is_new = cell.taken.is_none();
-            if !cell.take(words, schema, take, *now_ns, held, aggregate) {
+            if !cell.take(words, schema, take, *now_ns, (held, share_max_bytes), aggregate) {
                 counts.cells_deferred = counts.cells_deferred.saturating_add(1);
                 is_left = true;
             } else if is_new && cell.taken.is_some() {
@@ -342,15 +359,28 @@ impl GaugeCell {
 
 impl SpillCell {
     /// Makes sure that there are marks; says whether there was memory for them.
-    fn remember(&mut self, held_bytes: &mut u64, aggregate: &mut Aggregate) -> bool {
+    fn remember(
+        &mut self,
+        (held_bytes, share_max_bytes): (&mut u64, Option<u64>),
+        aggregate: &mut Aggregate,
+    ) -> bool {
         if self.taken.is_some() {
             return true;
         }
         let size_bytes = self.words as u64 * 8;
-        if !aggregate.budget().take_needed(size_bytes) {
-            return false;
+        let budget = aggregate.budget();
+        match share_max_bytes {
+            Some(most) => {
+                if budget.take_share(held_bytes, size_bytes, most, false).is_err() {
+                    return false;
+                }
+            }
+            None => {
+                // Given back with the segment, at the end of this pass.
+                budget.force(size_bytes);
+                *held_bytes = held_bytes.saturating_add(size_bytes);
+            }
         }
-        *held_bytes += size_bytes;
         self.taken = Some(vec![0; self.words].into());
         true
     }
@@ -362,7 +392,7 @@ impl SpillCell {
         schema: u8,
         take: Take,
         now_ns: u64,
-        held_bytes: &mut u64,
+        (held_bytes, share_max_bytes): (&mut u64, Option<u64>),
         aggregate: &mut Aggregate,
     ) -> bool {
         let state_at = cell::state_word(self.kind);
@@ -372,7 +402,7 @@ impl SpillCell {
                 self.add(words, schema, take, now_ns, aggregate);
             }
         } else if words.iter().enumerate().any(|(at, word)| *word != 0 && at != state_at) {
-            if !self.remember(held_bytes, aggregate) {
+            if !self.remember((held_bytes, share_max_bytes), aggregate) {
                 return false;
             }
             self.add(words, schema, take, now_ns, aggregate);

@@ -76,6 +76,8 @@ impl Merged {
 #[derive(Debug, Default)]
 struct Shown {
     rows: Vec<u32>,
+    /// Of the metric; another one's rows are others.
+    revision: u64,
     labels: Option<Arc<[LabelText]>>,
     starts: Arc<[u64]>,
     /// The last block, which is used again while nothing changes.
@@ -136,7 +138,7 @@ impl View {
     ) -> Vec<FamilyBlock> {
         self.merge(aggregate, samples);
         let (registry, mut totals) = aggregate.parts();
-        self.shown.resize_with(registry.family_count(), Shown::default);
+        self.shown.resize_with(registry.family_end(), Shown::default);
         let mut blocks = Vec::new();
         for (id, family) in registry.exposed() {
             let block = if family.is_per_process() {
@@ -194,8 +196,9 @@ impl View {
         if self.rows.is_empty() {
             return None;
         }
+        let revision = family.revision();
         let shown = self.shown.get_mut(id as usize)?;
-        let labels = labels_of(shown, &self.rows, rows);
+        let labels = labels_of(shown, (revision, &self.rows), rows);
         let mut exemplars = Vec::new();
         let slots = self.rows.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.slot);
         let values = match kind {
@@ -278,8 +281,9 @@ fn is_zero(number: Number) -> bool {
 }
 
 /// The texts of the last snapshot if they are still right, else new ones.
-fn labels_of(shown: &mut Shown, now: &[u32], rows: &[Row]) -> Arc<[LabelText]> {
+fn labels_of(shown: &mut Shown, (revision, now): (u64, &[u32]), rows: &[Row]) -> Arc<[LabelText]> {
     if let Some(labels) = &shown.labels
+        && shown.revision == revision
         && shown.rows == now
     {
         return Arc::clone(labels);
@@ -293,6 +297,7 @@ fn labels_of(shown: &mut Shown, now: &[u32], rows: &[Row]) -> Arc<[LabelText]> {
     }
     shown.rows.clear();
     shown.rows.extend_from_slice(now);
+    shown.revision = revision;
     shown.labels = Some(Arc::clone(&labels));
     labels
 }

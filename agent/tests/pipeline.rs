@@ -14,5 +14,7 @@ mod hostile;
 mod life;
 #[path = "pipeline/merge.rs"]
 mod merge;
+#[path = "pipeline/retain.rs"]
+mod retain;
 #[path = "pipeline/shown.rs"]
 mod shown;

@@ -227,6 +227,55 @@ fn sample(
     Sample { ns_per_call: timed.as_secs_f64() * 1e9 / calls, cpu_share }
 }
 
+/// How long single calls take, nanoseconds, without what reading the clock takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Tail {
+    /// Half of the calls take longer; not much more than the clock resolves.
+    pub p50: f64,
+    /// One in a hundred takes longer.
+    pub p99: f64,
+    /// One in a thousand.
+    pub p99_9: f64,
+    /// One in ten thousand.
+    pub p99_99: f64,
+}
+
+/// Calls timed one by one for a tail: a hundred of them are beyond the last percentile.
+const TAIL_CALLS: u64 = 1_000_000;
+
+/// Times single calls of a subject on this thread.
+///
+/// # Errors
+/// When the subject does not record what it is told to.
+pub fn tail(subject: &Subject) -> Outcome<Tail> {
+    let clock = percentiles(|| ());
+    let before = (subject.total)()?;
+    let measured = percentiles(|| (subject.calls)(0, 1));
+    compare(subject, before, Stretches { count: TAIL_CALLS, calls: 1 })?;
+    let own = |total: f64| (total - clock.p50).max(0.0);
+    Ok(Tail {
+        p50: own(measured.p50),
+        p99: own(measured.p99),
+        p99_9: own(measured.p99_9),
+        p99_99: own(measured.p99_99),
+    })
+}
+
+fn percentiles(call: impl Fn()) -> Tail {
+    let mut times: Vec<u64> = Vec::new();
+    times.reserve_exact(usize::try_from(TAIL_CALLS).unwrap_or(0));
+    for _ in 0..TAIL_CALLS {
+        let start = Instant::now();
+        call();
+        times.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    times.sort_unstable();
+    let at = |per_ten_thousand: usize| {
+        times.get(times.len() / 10_000 * per_ten_thousand).copied().unwrap_or(0) as f64
+    };
+    Tail { p50: at(5_000), p99: at(9_900), p99_9: at(9_990), p99_99: at(9_999) }
+}
+
 /// Processor time that this thread has used.
 fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)

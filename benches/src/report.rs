@@ -77,6 +77,9 @@ pub fn line(answer: &Answer) -> String {
         // Writing to a String cannot fail.
         let _ = write!(line, " ({} disturbed rounds)", answer.noisy);
     }
+    if let (Some(ours), Some(theirs)) = (ours.tail, rival.tail) {
+        let _ = write!(line, " (p99.99 of one call {:.0}, {:.0} ns)", ours.p99_99, theirs.p99_99);
+    }
     if answer.spilled > 0 {
         let _ = write!(line, " ({} records spilled)", answer.spilled);
     }

@@ -1,7 +1,7 @@
 //! A row of the table: ours beside the others, and what was wanted.
 
 use crate::error::Outcome;
-use crate::measure::{Plan, Subject, measure};
+use crate::measure::{Plan, Subject, Tail, measure, tail};
 use crate::statistics::{Random, Ratio, Verdict, median, ratio};
 
 /// A question, and everything needed to answer it.
@@ -24,6 +24,8 @@ pub struct Row {
     pub unit: Unit,
     /// Counts the records that our lanes had no room for so far, where they should have.
     pub spilled: Option<Count>,
+    /// Whether single calls are timed as well.
+    pub has_tail: bool,
 }
 
 /// Counts something, as often as asked.
@@ -65,6 +67,8 @@ pub struct Taken {
     pub min: f64,
     /// Median round.
     pub median: f64,
+    /// Single calls on one thread, where they were timed.
+    pub tail: Option<Tail>,
 }
 
 /// A row's answer.
@@ -120,16 +124,16 @@ impl Row {
             .map_err(|failure| failure.during(self.id))?;
         let spilled = spilled()? - spilled_before;
         let scale = self.unit.per_ns();
-        let taken: Vec<Taken> = self
-            .subjects
-            .iter()
-            .zip(&measured.ns_per_call)
-            .map(|(subject, ns)| Taken {
+        let mut taken = Vec::new();
+        for (subject, ns) in self.subjects.iter().zip(&measured.ns_per_call) {
+            let single = || tail(subject).map_err(|failure| failure.during(self.id));
+            taken.push(Taken {
                 name: subject.name.clone(),
                 min: ns.iter().copied().fold(f64::INFINITY, f64::min) * scale,
                 median: median(ns) * scale,
-            })
-            .collect();
+                tail: if self.has_tail { Some(single()?) } else { None },
+            });
+        }
         let rival = (1..=self.rivals)
             .min_by(|a, b| taken[*a].median.total_cmp(&taken[*b].median))
             .unwrap_or(0);

@@ -150,4 +150,6 @@ pub const ALL: &[(&str, Maker)] = &[
     ("full-histogram-1", full::histogram),
     ("render", render::next_page),
     ("render-first", render::first_page),
+    ("full-histogram-2", full::histogram_two_threads),
+    ("render", render::counters),
 ];

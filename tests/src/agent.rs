@@ -11,6 +11,9 @@ use nix::sys::signal::Signal;
 use crate::exposition::Scrape;
 use crate::process::{Process, binary, wait_until};
 
+/// What an agent is started with unless a test wants more of its log.
+const QUIET: [&str; 2] = ["--log.level", "warn"];
+
 /// A running `ringmeter agent`.
 #[derive(Debug)]
 pub struct Agent {
@@ -51,6 +54,19 @@ impl Agent {
         agent
     }
 
+    /// As [`start`](Self::start), with everything that it logs in a file.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    pub fn start_logged(directory: &Path, log: std::fs::File) -> Self {
+        let mut command = Command::new(binary("ringmeter"));
+        command.stderr(Stdio::from(log));
+        let agent = Self::spawn_command(&mut command, directory, &["--log.level", "info"]);
+        agent.wait_until_ready();
+        agent
+    }
+
     /// Starts an agent from this binary with these variables, and does not wait.
     ///
     /// # Panics
@@ -70,7 +86,7 @@ impl Agent {
             .arg("--dir")
             .arg(directory)
             .args(["--web.listen-address", &address.to_string()])
-            .args(["--log.level", "warn"])
+            .args(if arguments.contains(&"--log.level") { &[][..] } else { &QUIET })
             .args(arguments)
             .stdin(Stdio::null())
             .spawn()

@@ -8,6 +8,7 @@ use ringmeter_agent::aggregate::{Aggregate, Local, LocalSeries};
 use ringmeter_agent::ledger::{Area, Disk, File, Ledger, SLICE_WORDS, ZERO};
 use ringmeter_agent::limits::Limits;
 use ringmeter_agent::pipeline::Restored;
+use ringmeter_agent::series::SeriesRef;
 use ringmeter_layout::naming::Kind;
 use ringmeter_layout::record::{Operation, Record, pack};
 
@@ -17,6 +18,10 @@ use crate::golden::{self, LEDGER_ID, NASTY, WIDE, family};
 pub const LEDGER_FILE: &str = "ledger-1.0.ledger";
 /// Name of its journal.
 pub const JOURNAL_FILE: &str = "ledger-1.0.journal";
+/// The same after series have left, which version 1.1 knows.
+pub const EXPIRED_LEDGER_FILE: &str = "ledger-1.1.ledger";
+/// Its journal.
+pub const EXPIRED_JOURNAL_FILE: &str = "ledger-1.1.journal";
 /// When the golden ledger was made, nanoseconds since 1970.
 pub const CREATED_UNIX_NS: u64 = 1_700_000_000_000_000_000;
 
@@ -61,11 +66,40 @@ impl Disk for Memory {
 /// # Panics
 /// When the golden definitions are refused.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
 pub fn golden() -> (Vec<u8>, Vec<u8>) {
+    let (memory, _, _) = written();
+    memory.bytes()
+}
+
+/// The golden ledger after all series but one have left, and another one has come.
+///
+/// # Panics
+/// When the golden definitions are refused.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
+pub fn golden_expired() -> (Vec<u8>, Vec<u8>) {
+    let (memory, mut ledger, mut aggregate) = written();
+    aggregate.registry().define(SeriesRef { family: 0, row: 1 });
+    for second in 1..3 {
+        aggregate.expire(second * 1_000_000_000);
+    }
+    aggregate.put_changes(&mut ledger);
+    ledger.commit().expect("memory");
+    // In the place of the one that left, and of its totals.
+    let pairs = [("code", "404"), ("path", "")];
+    let placed = aggregate.hold_series(0, &pairs, true, 0).expect("a series");
+    aggregate.add_counter(placed.slot, 7, 0.0);
+    aggregate.put_changes(&mut ledger);
+    ledger.commit().expect("memory");
+    memory.bytes()
+}
+
+#[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
+fn written() -> (Memory, Ledger, Aggregate) {
     let memory = Memory::default();
     let mut ledger = Ledger::new(Box::new(memory.clone()), LEDGER_ID, CREATED_UNIX_NS);
-    let mut aggregate = Aggregate::new(Limits::default());
+    let limits = Limits { retention_ns: Some(1_000_000_000), ..Limits::default() };
+    let mut aggregate = Aggregate::new(limits);
     let mut local = LocalSeries::default();
     let requests = family("golden_requests_total", Kind::Counter, &["code", "path"]);
     let requests = aggregate.hold_family(&requests, 0).expect("a family");
@@ -94,10 +128,10 @@ pub fn golden() -> (Vec<u8>, Vec<u8>) {
     ledger.commit().expect("memory");
     // A second commit, so that the journal is not the whole ledger.
     aggregate.apply(&records[..1], &local, &mut 0, 0);
-    aggregate.registry().retire(ringmeter_agent::series::SeriesRef { family: 0, row: 2 });
+    aggregate.registry().retire(SeriesRef { family: 0, row: 2 });
     aggregate.put_changes(&mut ledger);
     ledger.commit().expect("memory");
-    memory.bytes()
+    (memory, ledger, aggregate)
 }
 
 /// As the agent's `segment` module draws them.
@@ -135,14 +169,14 @@ pub fn fuzz(recipe: &[u8]) {
             check(&rest[..at], &rest[at..]);
         }
         1 => {
-            let (mut ledger, mut journal) = golden();
+            let (mut ledger, mut journal) = either(*mode);
             // A recipe that ends early changes less.
             let _ = change(&mut ledger, &mut journal, &mut Unstructured::new(rest));
             check(&ledger, &journal);
         }
         _ => {
             let memory = Memory::default();
-            let _ = put(&memory, &mut Unstructured::new(rest));
+            let _ = put(&memory, either(*mode), &mut Unstructured::new(rest));
             let (ledger, journal) = memory.bytes();
             check(&ledger, &journal);
         }
@@ -168,8 +202,16 @@ fn change(ledger: &mut Vec<u8>, journal: &mut Vec<u8>, from: &mut Unstructured<'
     Ok(())
 }
 
-fn put(memory: &Memory, from: &mut Unstructured<'_>) -> Result<()> {
-    let (ledger, journal) = golden();
+/// The golden ledger of one version or the other.
+fn either(mode: u8) -> (Vec<u8>, Vec<u8>) {
+    if mode < 128 { golden() } else { golden_expired() }
+}
+
+fn put(
+    memory: &Memory,
+    (ledger, journal): (Vec<u8>, Vec<u8>),
+    from: &mut Unstructured<'_>,
+) -> Result<()> {
     let contents = ringmeter_agent::ledger::parse(&ledger, &journal);
     let contents = contents.ok().flatten().ok_or(arbitrary::Error::IncorrectFormat)?;
     let mut ledger = Ledger::new(Box::new(memory.clone()), LEDGER_ID, CREATED_UNIX_NS);

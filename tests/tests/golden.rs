@@ -216,3 +216,23 @@ fn the_golden_ledger_is_read_and_still_written() {
         assert_eq!((distribution.sum(), distribution.buckets().count()), (-2.0, 5));
     }
 }
+
+#[test]
+fn the_golden_ledger_of_1_1_is_read_and_still_written() {
+    let bytes = read(ledger::EXPIRED_LEDGER_FILE);
+    let journal = read(ledger::EXPIRED_JOURNAL_FILE);
+    assert!(ledger::golden_expired() == (bytes.clone(), journal.clone()), "the ledger differs");
+    assert_eq!((word(&bytes, 8) & 0xffff_ffff, word(&bytes, 40)), (1 | 1 << 16, 4));
+    let mut restored = Restored::parse(&bytes, &journal, &Limits::default(), 0)
+        .expect("a good ledger")
+        .expect("and not an empty one");
+    let (registry, totals) = restored.aggregate().parts();
+    // Both metrics were held; of the series, one stayed and one came.
+    assert_eq!((registry.family_count(), registry.series_count()), (2, 4));
+    let rows = registry.family(0).expect("a metric").rows();
+    let shown: Vec<(&str, Number)> =
+        rows.iter().skip(1).map(|row| (row.labels.as_str(), totals.counter(row.slot))).collect();
+    assert!(shown[0].0.starts_with("code=\"200\""), "{shown:?}");
+    assert_eq!((shown[0].1, shown[1].1), (Number::U64(82), Number::U64(7)));
+    assert_eq!(shown[1].0, "code=\"404\",path=\"\"");
+}

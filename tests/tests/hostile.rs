@@ -155,3 +155,28 @@ fn a_producer_that_rewrites_its_segment_under_the_agent_harms_only_itself() {
         agent.scrape().sum(QUARANTINED) >= 1.0
     });
 }
+
+/// Runs the program of `make hostile`; says whether it succeeded, and what it printed.
+#[expect(clippy::print_stdout, reason = "the line is the result")]
+fn hostile(arguments: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(ringmeter_tests::process::binary("hostile"))
+        .arg("run")
+        .args(arguments)
+        .output()
+        .expect("run the hostile program");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+#[test]
+fn honest_totals_stay_exact_under_every_attack() {
+    let (is_good, text) = hostile(&["--seconds", "6"]);
+    assert!(is_good && text.contains("\nhostile: ") && text.contains("problems=0"), "{text}");
+}
+
+#[test]
+fn the_hostile_program_notices_a_call_that_is_missing() {
+    let (is_good, text) = hostile(&["--seconds", "3", "--withhold", "1"]);
+    assert!(!is_good && text.contains("honest totals: integer"), "{text}");
+}

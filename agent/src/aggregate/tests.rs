@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use ringmeter_layout::naming::GaugeRule;
+use ringmeter_layout::naming::{GaugeRule, Kind};
 use ringmeter_layout::record::{Operation, pack};
 
 use super::*;

@@ -101,7 +101,7 @@ impl Window {
 
     /// Whether there is a count for `index` afterwards; grows if the budget allows.
     fn reserve(&mut self, index: i32, budget: &mut Budget) -> bool {
-        self.grow(index, |bytes| budget.take(bytes))
+        self.grow(index, |bytes| budget.take_for_buckets(bytes))
     }
 
     fn grow(&mut self, index: i32, take: impl FnOnce(u64) -> bool) -> bool {
@@ -212,6 +212,11 @@ impl Buckets {
 
     pub(super) fn restore_negative(&mut self, at: u32, counts: &Octave, to: &mut Budget) -> bool {
         self.negative.restore(at, counts, to)
+    }
+
+    /// What was taken from the account of memory for them.
+    pub(super) fn size_bytes(&self) -> u64 {
+        (self.positive.counts.len() + self.negative.counts.len()) as u64 * 8
     }
 
     /// Whether `place` can be counted exactly afterwards.

@@ -17,7 +17,7 @@ impl Exemplars {
     /// memory for it.
     pub(super) fn keep(&mut self, at: usize, buckets: usize, exemplar: Exemplar, to: &mut Budget) {
         if self.places.is_none() {
-            if !to.take(PLACE_COST_BYTES.saturating_mul(buckets as u64)) {
+            if !to.take_for_buckets(PLACE_COST_BYTES.saturating_mul(buckets as u64)) {
                 return;
             }
             self.places = Some(vec![None; buckets].into());
@@ -29,7 +29,14 @@ impl Exemplars {
         }
         let given_back = place.as_ref().map_or(0, Exemplar::cost_bytes);
         to.give_back(given_back);
-        *place = to.take(exemplar.cost_bytes()).then_some(exemplar);
+        *place = to.take_for_buckets(exemplar.cost_bytes()).then_some(exemplar);
+    }
+
+    /// What they took from the account of memory.
+    pub(super) fn cost_bytes(&self) -> u64 {
+        let places = self.places.as_ref().map_or(0, |places| places.len() as u64);
+        let own: u64 = self.iter().map(Exemplar::cost_bytes).sum();
+        own.saturating_add(places.saturating_mul(PLACE_COST_BYTES))
     }
 
     /// All of them, from the lowest bucket to the highest.
@@ -71,13 +78,14 @@ mod tests {
         distribution.observe_exemplar(exemplar("a", 0.5, 1), 0, &mut none);
         assert_eq!((distribution.count(), distribution.exemplars().count()), (1, 0));
         let cost = 2 * PLACE_COST_BYTES + exemplar("long", 0.5, 1).cost_bytes();
-        let mut tight = Budget::new(cost / 3 * 4 + 4);
+        let mut tight = Budget::new(cost * 2 + 2);
         let mut exemplars = Exemplars::default();
         for unix_ms in 1..100 {
             exemplars.keep(0, 2, exemplar("long", 0.5, unix_ms), &mut tight);
             assert_eq!(exemplars.iter().next().map(Exemplar::unix_ms), Some(unix_ms));
         }
         assert_eq!(tight.used_bytes(), cost, "what is replaced is given back");
+        assert_eq!(exemplars.cost_bytes(), cost);
         exemplars.keep(1, 2, exemplar("one more", 1.5, 100), &mut tight);
         assert_eq!(exemplars.iter().count(), 1);
     }

@@ -17,7 +17,7 @@
 
 use super::{Buckets, Distribution};
 use crate::budget::Budget;
-use crate::ledger::{Area, Ledger, SLICE_WORDS, Slice};
+use crate::ledger::{Area, Key, Ledger, SLICE_WORDS, Slice};
 use crate::sum::FloatSum;
 
 const RARE_AT: usize = 2;
@@ -38,6 +38,16 @@ impl Distribution {
         for (octave, counts) in self.buckets.negative_octaves() {
             ledger.put(Area::Negative.key(slot, octave), counts);
         }
+    }
+
+    /// The slices that it may have in the ledger as that of `slot`.
+    pub fn keys(&self, slot: u32) -> impl Iterator<Item = Key> {
+        let words = CLASSIC_AT + self.classic.len();
+        let slices = u32::try_from(words.div_ceil(SLICE_WORDS)).unwrap_or(u32::MAX);
+        let positive = self.buckets.positive_octaves().map(|(octave, _)| (Area::Positive, octave));
+        let negative = self.buckets.negative_octaves().map(|(octave, _)| (Area::Negative, octave));
+        let all = (0..slices).map(|slice| (Area::Distribution, slice));
+        all.chain(positive).chain(negative).map(move |(area, slice)| area.key(slot, slice))
     }
 
     /// Takes one slice over; says whether it can be.

@@ -48,6 +48,12 @@ impl Sliding {
         }
     }
 
+    /// What was taken from the account of memory for its buckets.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let all = self.slots.iter().chain([&self.total]);
+        all.fold(0, |sum, buckets| sum.saturating_add(buckets.size_bytes()))
+    }
+
     /// The window's contents now.
     pub fn at(&mut self, now_ns: u64) -> &Buckets {
         self.advance(now_ns);

@@ -105,7 +105,7 @@ fn spill_enters_the_middle_of_its_bucket() {
 
 #[test]
 fn without_memory_totals_are_kept_and_detail_is_lost() {
-    let mut budget = Budget::new(32 * 8 * 4);
+    let mut budget = Budget::new(32 * 8 * 6);
     let mut d = summary(600, 5);
     for exponent in -30..30 {
         assert!(d.observe(f64::exp2(f64::from(exponent)), 0, &mut budget));

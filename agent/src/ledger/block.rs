@@ -10,8 +10,9 @@ pub(super) const MAGIC: [u8; 8] = *b"RINGLED\0";
 pub(super) const JOURNAL_MAGIC: [u8; 8] = *b"RINGJNL\0";
 /// Layout version that this agent writes.
 pub const VERSION_MAJOR: u16 = 1;
-/// Minor layout version that this agent writes.
-pub const VERSION_MINOR: u16 = 0;
+/// Latest minor layout version that this agent writes and reads: 1, once a series has left. Until
+/// then it writes 0, which agents that never let a series leave read, too.
+pub const VERSION_MINOR: u16 = 1;
 /// Words of a slice.
 pub const SLICE_WORDS: usize = 32;
 /// Where the blocks begin.

@@ -16,6 +16,8 @@ use crate::broken::{self, Break};
 pub struct Contents {
     /// The ledger's id.
     pub id: [u8; 16],
+    /// What they need the reader to know.
+    pub minor: u16,
     /// When it was made.
     pub created_unix_ns: u64,
     /// The last commit.
@@ -69,13 +71,16 @@ pub fn parse(ledger: &[u8], journal: &[u8]) -> Result<Option<Contents>, LedgerEr
         return Err(LedgerError::corrupt(format!("block_count: {block_count}")));
     }
     let sequence = journal.as_ref().map_or(header.sequence, |(head, _)| head.sequence);
+    let journal_minor = journal.as_ref().map(|(head, _)| head.version_minor);
     let entries = journal.map(|(_, entries)| entries).unwrap_or_default();
     let replay: HashMap<u64, &Block> = entries.iter().map(|e| (e.number, &e.block)).collect();
     if let Some(number) = replay.keys().find(|number| **number >= block_count) {
         return Err(LedgerError::corrupt(format!("journal: block {number} of {block_count}")));
     }
+    let minor = journal_minor.unwrap_or(0).max(header.version_minor);
     let mut contents = Contents {
         id: header.id,
+        minor,
         created_unix_ns: header.created_unix_ns,
         sequence,
         block_count: count,
@@ -161,7 +166,8 @@ fn whole_journal(bytes: &[u8], ledger: &Header) -> Option<(JournalHeader, Vec<En
     let head = bytes.get(..size_of::<JournalHeader>())?;
     let mut head: JournalHeader = bytemuck::pod_read_unaligned(head);
     let is_ours = head.magic == JOURNAL_MAGIC
-        && (head.version_major, head.version_minor) == (VERSION_MAJOR, VERSION_MINOR)
+        && head.version_major == VERSION_MAJOR
+        && head.version_minor <= VERSION_MINOR
         && head.entry_size_bytes as usize == size_of::<Entry>()
         && head.id == ledger.id
         && head.entry_count <= u64::from(BLOCKS_MAX);

@@ -59,6 +59,8 @@ enum Phase {
 pub struct Ledger {
     disk: Box<dyn Disk>,
     id: [u8; 16],
+    /// What its contents need the reader to know.
+    minor: u16,
     created_unix_ns: u64,
     /// The last commit that is in place.
     sequence: u64,
@@ -91,6 +93,7 @@ impl Ledger {
         Self {
             disk,
             id,
+            minor: 0,
             created_unix_ns,
             sequence: 0,
             is_born: false,
@@ -112,6 +115,7 @@ impl Ledger {
     pub fn resume(disk: Box<dyn Disk>, contents: &Contents) -> Self {
         let mut ledger = Self::new(disk, contents.id, contents.created_unix_ns);
         ledger.is_born = true;
+        ledger.minor = contents.minor;
         ledger.block_count = contents.block_count;
         ledger.room_blocks = contents.block_count;
         ledger.sequence = contents.sequence;
@@ -152,6 +156,11 @@ impl Ledger {
     /// Bytes written so far, journal included.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes
+    }
+
+    /// From the next commit on, only a reader of this minor version or a later one reads it.
+    pub fn use_minor(&mut self, minor: u16) {
+        self.minor = self.minor.max(minor.min(VERSION_MINOR));
     }
 
     /// Whether anything was put that is not committed and in place.
@@ -260,7 +269,7 @@ impl Ledger {
         let mut header = Header {
             magic: MAGIC,
             version_major: VERSION_MAJOR,
-            version_minor: VERSION_MINOR,
+            version_minor: self.minor,
             block_size_bytes: BLOCK_LENGTH,
             id: self.id,
             created_unix_ns: self.created_unix_ns,
@@ -282,7 +291,7 @@ impl Ledger {
         let mut header = JournalHeader {
             magic: JOURNAL_MAGIC,
             version_major: VERSION_MAJOR,
-            version_minor: VERSION_MINOR,
+            version_minor: self.minor,
             entry_size_bytes: ENTRY_LENGTH,
             id: self.id,
             sequence: self.sequence.saturating_add(1),

@@ -5,7 +5,6 @@ use ringmeter_layout::naming::SegmentName;
 use super::own::Own;
 use super::{Known, Pipeline, Scope};
 use crate::broken::{self, Break};
-use crate::ledger::Area;
 use crate::segment::{Entry, Segment};
 
 /// A ledger that cannot be written is tried again after this.
@@ -30,7 +29,7 @@ impl Pipeline {
     }
 
     /// Says good-bye to a segment with the next commit.
-    pub(super) fn leave(&mut self, mut segment: Segment, is_final: bool) {
+    pub(super) fn leave(&mut self, mut segment: Segment, is_final: bool, now_ns: u64) {
         let entry = if is_final {
             segment.put_final(&mut self.ledger)
         } else {
@@ -38,8 +37,12 @@ impl Pipeline {
             segment.entry()
         };
         segment.cells.release(&mut self.aggregate);
+        let registry = self.aggregate.registry();
+        for series in segment.definitions.series() {
+            registry.undefine(*series, now_ns);
+        }
         for family in segment.definitions.families() {
-            self.aggregate.registry().release_family(family);
+            registry.release_family(family, now_ns);
         }
         let known = Known { entry, is_attached: false, is_final, kept: None };
         self.known.insert(segment.name, known);
@@ -79,7 +82,7 @@ impl Pipeline {
         // Counters that move with every pass are committed with something else, or when shown.
         if scope == Scope::All || ledger.is_changed() {
             let own = self.own();
-            self.ledger.put(Area::Own.key(0, 0), &own.words());
+            own.put(&mut self.ledger);
             self.committing = own;
         }
         if broken::is(Break::AckBeforeCommit) {
@@ -119,7 +122,9 @@ impl Pipeline {
             counts: self.counts.clone(),
             rejected: self.aggregate.rejected.clone(),
             ack_failures: failures.fold(self.ack_failures, u64::saturating_add),
-            overflowed_series: self.aggregate.overflowed_series(),
+            overflowed: self.aggregate.overflowed.clone(),
+            expired_series: self.aggregate.expired_series,
+            expired_families: self.aggregate.expired_families,
             memory_refusals: self.aggregate.memory().refusals(),
             passes: self.timing.passes,
             scrapes_incomplete: self.timing.scrapes_incomplete,

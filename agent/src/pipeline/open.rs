@@ -8,7 +8,7 @@ use ringmeter_layout::ack::STATE_FINAL;
 use ringmeter_layout::naming::SegmentName;
 
 use super::own::Own;
-use super::{Known, Pipeline};
+use super::{ACKS_MAX, Known, Pipeline};
 use crate::aggregate::Aggregate;
 use crate::attach::Files;
 use crate::ledger::{self, Contents, Ledger, LedgerError, Place, Reason};
@@ -54,11 +54,11 @@ impl Restored {
     }
 
     /// Asks the ack files whether this is the ledger that stood behind them, and not an old copy.
-    fn check_acks(&self, files: &Files, limits: &Limits) -> Result<(), LedgerError> {
+    fn check_acks(&self, files: &Files) -> Result<(), LedgerError> {
         let kept: BTreeMap<SegmentName, &Kept> =
             self.kept.iter().map(|kept| (kept.name, kept)).collect();
         // Without acks nobody was told anything.
-        let acks = files.acks(limits.directory_entries_max).unwrap_or_default();
+        let acks = files.acks(ACKS_MAX).unwrap_or_default();
         for (name, header, positions) in acks {
             let is_ours = header.ledger_id == self.contents.id;
             let stale = |what: String| {
@@ -102,7 +102,7 @@ impl Pipeline {
         let disk = place.open()?;
         let (bytes, journal) = place.read(&disk)?;
         let restored = Restored::parse(&bytes, &journal, &limits, now_ns).and_then(|restored| {
-            restored.as_ref().map_or(Ok(()), |own| own.check_acks(&files, &limits))?;
+            restored.as_ref().map_or(Ok(()), |own| own.check_acks(&files))?;
             Ok(restored)
         });
         drop((bytes, journal));
@@ -135,7 +135,9 @@ impl Pipeline {
         let mut new = Self::new(files, ledger, limits);
         new.aggregate = aggregate;
         new.aggregate.rejected = own.rejected.clone();
-        new.aggregate.set_overflowed_series(own.overflowed_series);
+        new.aggregate.overflowed = own.overflowed.clone();
+        new.aggregate.expired_series = own.expired_series;
+        new.aggregate.expired_families = own.expired_families;
         new.aggregate.budget().set_refusals(own.memory_refusals);
         new.counts = own.counts.clone();
         new.ack_failures = own.ack_failures;

@@ -1,11 +1,12 @@
 //! The agent's own counters as words of the ledger, and back: they never go back either.
 //!
-//! One word each in `Area::Own`, in the order of `words`; then one for each reason of rejection,
-//! and one for each reason for which a ledger was set aside.
+//! One word each in slice 0 of `Area::Own`, in the order of `scalars`; then one for each reason of
+//! rejection, and one for each reason for which a ledger was set aside. Slice 1 has one word each
+//! in the order of `more`, then those for which series went into an overflow series.
 
 use crate::context::Counts;
-use crate::ledger::{self, Area, Contents, SLICE_WORDS, Slice, ZERO};
-use crate::reject::{RejectReason, Rejected};
+use crate::ledger::{self, Area, Contents, Ledger, SLICE_WORDS, Slice, ZERO};
+use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
 
 /// Counters of the agent itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +14,10 @@ pub(super) struct Own {
     pub(super) counts: Counts,
     pub(super) rejected: Rejected,
     pub(super) ack_failures: u64,
-    pub(super) overflowed_series: u64,
+    /// Those over the limit of all series stand where the sum of all reasons once stood.
+    pub(super) overflowed: Overflowed,
+    pub(super) expired_series: u64,
+    pub(super) expired_families: u64,
     pub(super) memory_refusals: u64,
     pub(super) passes: u64,
     pub(super) scrapes_incomplete: u64,
@@ -22,12 +26,15 @@ pub(super) struct Own {
 }
 
 const SCALARS: usize = 12;
+/// Where those over the limit of all series stand.
+const OVERFLOWED_AT: usize = 8;
+const MORE: usize = 6;
 const REJECTED_AT: usize = SCALARS;
 const SET_ASIDE_AT: usize = REJECTED_AT + RejectReason::ALL.len();
 const _: () = assert!(SET_ASIDE_AT + ledger::Reason::ALL.len() <= SLICE_WORDS);
 
 impl Own {
-    fn scalars(&mut self) -> [&mut u64; SCALARS] {
+    fn scalars<'a>(&'a mut self, overflowed: &'a mut u64) -> [&'a mut u64; SCALARS] {
         let counts = &mut self.counts;
         [
             &mut counts.drained,
@@ -38,33 +45,62 @@ impl Own {
             &mut counts.segments_baselined,
             &mut counts.cells_deferred,
             &mut self.ack_failures,
-            &mut self.overflowed_series,
+            overflowed,
             &mut self.memory_refusals,
             &mut self.passes,
             &mut self.scrapes_incomplete,
         ]
     }
 
-    pub(super) fn words(&self) -> Slice {
+    fn more(&mut self) -> [&mut u64; MORE] {
+        let counts = &mut self.counts;
+        [
+            &mut counts.families_over_total,
+            &mut counts.families_over_share,
+            &mut counts.families_over_variants,
+            &mut counts.panics,
+            &mut self.expired_series,
+            &mut self.expired_families,
+        ]
+    }
+
+    pub(super) fn put(&self, ledger: &mut Ledger) {
         let mut copy = self.clone();
-        let scalars = copy.scalars().map(|word| *word);
+        let mut total = self.overflowed.get(OverflowReason::Total);
+        let scalars = copy.scalars(&mut total).map(|word| *word);
         let rejected = RejectReason::ALL.map(|reason| self.rejected.get(reason));
         let all = scalars.into_iter().chain(rejected).chain(self.set_aside);
-        let mut words = ZERO;
-        words.iter_mut().zip(all).for_each(|(target, word)| *target = word);
-        words
+        ledger.put(Area::Own.key(0, 0), &slice_of(all));
+        let reasons = OverflowReason::ALL.iter().filter(|reason| **reason != OverflowReason::Total);
+        let reasons = reasons.map(|reason| self.overflowed.get(*reason));
+        let more = copy.more().map(|word| *word);
+        ledger.put(Area::Own.key(0, 1), &slice_of(more.into_iter().chain(reasons)));
     }
 
     /// Any words are counters; those that a later version knows are left out.
     pub(super) fn restore(contents: &Contents) -> Self {
         let words = contents.slice(Area::Own, 0, 0);
         let mut own = Self::default();
-        own.scalars().into_iter().zip(words).for_each(|(target, word)| *target = *word);
+        let mut total = 0;
+        own.scalars(&mut total).into_iter().zip(words).for_each(|(target, word)| *target = *word);
+        own.overflowed.add_all(OverflowReason::Total, words[OVERFLOWED_AT]);
         for (reason, word) in RejectReason::ALL.iter().zip(words.iter().skip(REJECTED_AT)) {
             own.rejected.add(*reason, *word);
         }
         let set_aside = words.iter().skip(SET_ASIDE_AT);
         own.set_aside.iter_mut().zip(set_aside).for_each(|(target, word)| *target = *word);
+        let words = contents.slice(Area::Own, 0, 1);
+        own.more().into_iter().zip(words).for_each(|(target, word)| *target = *word);
+        let reasons = OverflowReason::ALL.iter().filter(|reason| **reason != OverflowReason::Total);
+        for (reason, word) in reasons.zip(words.iter().skip(MORE)) {
+            own.overflowed.add_all(*reason, *word);
+        }
         own
     }
+}
+
+fn slice_of(words: impl Iterator<Item = u64>) -> Slice {
+    let mut slice = ZERO;
+    slice.iter_mut().zip(words).for_each(|(target, word)| *target = word);
+    slice
 }

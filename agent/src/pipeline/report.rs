@@ -7,7 +7,7 @@ use super::Pipeline;
 use crate::ledger::Reason as LedgerReason;
 use crate::metrics::{self, Facts, LedgerFacts, OWN_METRICS};
 use crate::quarantine::Reason;
-use crate::segment::Phase;
+use crate::segment::{Phase, Segment};
 use crate::snapshot::{FamilyBlock, Snapshot};
 
 impl Pipeline {
@@ -54,7 +54,10 @@ impl Pipeline {
             (registry.family_count(), registry.series_count(), registry.conflict_count())
         };
         let is_live = |phase| phase == Phase::Live;
-        let live = self.segments.iter().filter(|segment| is_live(segment.phase)).count() as u64;
+        let is_starved = |segment: &&Segment| segment.definitions.was_starved();
+        let starved = self.segments.iter().filter(is_starved).count() as u64;
+        let read = || self.segments.iter().filter(|segment| !is_starved(segment));
+        let live = read().filter(|segment| is_live(segment.phase)).count() as u64;
         let lanes = || self.segments.iter().flat_map(|segment| &segment.lanes);
         let claimed = lanes().filter(|lane| lane.is_claimed).count() as u64;
         let free = lanes().count() as u64 - claimed;
@@ -74,18 +77,20 @@ impl Pipeline {
             producers: self.producers(),
             segments: [
                 ("live", live),
-                ("dying", self.segments.len() as u64 - live),
+                ("dying", read().count() as u64 - live),
                 ("final", self.finals.len() as u64),
-                ("quarantined", self.refused.len() as u64),
+                ("quarantined", self.refused.len() as u64 + starved),
                 ("waiting", self.waiting),
             ],
-            quarantined: self.quarantined(),
+            quarantined: self.quarantined(starved),
             lanes: [("claimed", claimed), ("free", free)],
             families: families as u64,
             conflicts: conflicts as u64,
             series: series as u64,
-            series_max: self.limits.series_max as u64,
-            overflowed_series: shown.overflowed_series,
+            overflowed: &shown.overflowed,
+            expired_series: shown.expired_series,
+            expired_families: shown.expired_families,
+            limits: &self.limits,
             ack_failures: shown.ack_failures,
             passes: shown.passes,
             scrapes_incomplete: shown.scrapes_incomplete,
@@ -103,11 +108,12 @@ impl Pipeline {
         producers.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
-    fn quarantined(&self) -> Vec<(Reason, u64)> {
+    fn quarantined(&self, starved: u64) -> Vec<(Reason, u64)> {
         let mut reasons: BTreeMap<Reason, u64> = Reason::ALL.map(|reason| (reason, 0)).into();
         for refused in self.refused.values() {
             *reasons.entry(refused.reason).or_default() += 1;
         }
+        reasons.insert(Reason::Starved, starved);
         reasons.into_iter().collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The thread that owns all segments and totals.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -140,9 +140,13 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         pipeline.set_unix_time(unix_ns(), asked_ns);
         watcher.discard_events();
         let is_scrape = !requests.is_empty();
+        let mut pause_ns = 0;
         if has_more_files || watcher.due_ns(is_scrape) <= clock() {
+            let begin_ns = clock();
             let listing = watcher.list(clock);
-            has_more_files = pipeline.reconcile(&listing, clock());
+            has_more_files = pipeline.reconcile(&listing, begin_ns);
+            // As long as it took, so that a flood of files costs half of the time at most.
+            pause_ns = clock().saturating_sub(begin_ns);
         }
         let is_ready = shared.is_ready.load(Ordering::Relaxed);
         let scope = if is_scrape || !is_ready { Scope::All } else { Scope::Due };
@@ -164,9 +168,15 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
                 tracing::info!("ready");
             }
         }
-        if !has_more_files {
-            sleep_until(shared, &watcher, report.next_ns.min(watcher.due_ns(false)));
-        }
+        let (next_ns, descriptor) = if has_more_files {
+            (clock().saturating_add(pause_ns), None)
+        } else {
+            // One change is enough to list again when that is due; a flood of them is no reason
+            // to stay awake.
+            let descriptor = watcher.descriptor().filter(|_| !watcher.is_stirred());
+            (watcher.due_ns(false), descriptor)
+        };
+        sleep_until(shared, descriptor, report.next_ns.min(next_ns));
     }
 }
 
@@ -177,12 +187,12 @@ fn unix_ns() -> u64 {
 }
 
 /// Sleeps until the time, a wake-up by the other thread, or a change in the directory.
-fn sleep_until(shared: &Shared, watcher: &Watcher, until_ns: u64) {
+fn sleep_until(shared: &Shared, changes: Option<BorrowedFd<'_>>, until_ns: u64) {
     let sleep_ns = until_ns.saturating_sub(shared.now_ns()).min(SLEEP_MAX_NS);
     let timeout = TimeSpec::from(Duration::from_nanos(sleep_ns));
     let wake = PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN);
     let mut descriptors = vec![wake];
-    descriptors.extend(watcher.descriptor().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    descriptors.extend(changes.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     // An interruption by a signal is a short sleep.
     let _ = ppoll(&mut descriptors, Some(timeout), None);
     let is_woken = descriptors.first().and_then(PollFd::any).unwrap_or(false);

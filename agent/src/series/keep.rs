@@ -3,7 +3,7 @@
 
 use ringmeter_layout::definition::FamilyDefinition;
 
-use super::{Registry, Row, Shape};
+use super::{Registry, Row, SeriesRef, Shape};
 use crate::budget::Budget;
 use crate::ledger::{Area, Contents, Dirty, Ledger, LedgerError, SLICE_WORDS, ZERO};
 
@@ -57,7 +57,8 @@ impl Registry {
             let first = slice as usize * SLICE_WORDS;
             let mut words = ZERO;
             for (word, series) in words.iter_mut().zip(self.rows.iter().skip(first)) {
-                *word = self.row(*series).map_or(0, Row::start_unix_ms);
+                let row = series.and_then(|series| self.row(series));
+                *word = row.map_or(0, Row::start_unix_ms);
             }
             ledger.put(Area::Starts.key(0, slice), &words);
         });
@@ -70,8 +71,7 @@ impl Registry {
     }
 
     fn is_retired(&self, ordinal: u32) -> bool {
-        let series = self.rows.get(ordinal as usize);
-        series.and_then(|series| self.row(*series)).is_some_and(|row| row.is_retired)
+        self.series(ordinal).and_then(|series| self.row(series)).is_some_and(|row| row.is_retired)
     }
 
     /// Whether there is this metric in this shape.
@@ -79,12 +79,33 @@ impl Registry {
         self.find(&definition.name, &Shape::of(definition)).is_some()
     }
 
-    /// Adds a metric from a ledger, which nobody holds.
-    pub fn add_family(&mut self, definition: &FamilyDefinition, budget: &mut Budget) -> u32 {
+    /// Adds a metric from a ledger, which nobody holds. Its number must be free.
+    pub fn restore_family(&mut self, definition: &FamilyDefinition, budget: &mut Budget) {
         let shape = Shape::of(definition);
         budget.force(shape.cost_bytes(definition.help.len()));
         self.is_unsettled = true;
-        self.push_family(definition, shape)
+        self.add_family(definition.id, definition, shape);
+    }
+
+    /// Adds a series from a ledger. Its number must be free.
+    pub fn restore_row(
+        &mut self,
+        ordinal: u32,
+        family: u32,
+        pairs: &[(&str, &str)],
+        slot: u32,
+        cost_bytes: u64,
+    ) -> Option<SeriesRef> {
+        self.add_row_as(ordinal, family, pairs, slot, cost_bytes)
+    }
+
+    /// Finds out which numbers are free, once everything in a ledger is added.
+    pub fn count_free(&mut self) {
+        let free = |is_free: &mut dyn Iterator<Item = bool>| {
+            (0u32..).zip(is_free).filter(|(_, is_free)| *is_free).map(|(at, _)| at).collect()
+        };
+        self.free_families = free(&mut self.families.iter().map(Option::is_none));
+        self.free_ordinals = free(&mut self.rows.iter().map(Option::is_none));
     }
 
     /// Takes the bits over. Definitions come before.
@@ -94,19 +115,18 @@ impl Registry {
     pub fn restore_flags(&mut self, contents: &Contents) -> Result<(), LedgerError> {
         let refuse = |what: &str, bit| LedgerError::corrupt(format!("{what}: bit {bit}"));
         for family in set_bits(contents, Area::Exposed) {
-            let own = self.families.get(family as usize).map(|own| own.meta.name());
-            let variants = own.and_then(|name| self.names.get_mut(name));
+            let own = self.families.get(family as usize).and_then(Option::as_ref);
+            let variants = own.and_then(|own| self.names.get_mut(own.meta.name()));
             variants.ok_or_else(|| refuse("exposed", family))?.exposed = family;
         }
         for ordinal in set_bits(contents, Area::Retired) {
-            let series = self.rows.get(ordinal as usize).copied();
-            let row = series.and_then(|series| self.row_mut(series));
+            let row = self.series(ordinal).and_then(|series| self.row_mut(series));
             row.ok_or_else(|| refuse("retired", ordinal))?.is_retired = true;
         }
         for (owner, slice, words) in contents.of(Area::Starts) {
             let first = slice as usize * SLICE_WORDS;
             for (at, start) in words.iter().enumerate().filter(|(_, start)| **start > 0) {
-                let series = self.rows.get(first.saturating_add(at)).copied();
+                let series = self.rows.get(first.saturating_add(at)).copied().flatten();
                 let row = series.filter(|_| owner == 0).and_then(|series| self.row_mut(series));
                 row.ok_or_else(|| refuse("starts", slice))?.start_unix_ms = *start;
             }

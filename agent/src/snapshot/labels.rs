@@ -25,6 +25,11 @@ impl LabelText {
         &self.0
     }
 
+    /// The values, in the order of their names, without escapes.
+    pub fn values(&self) -> Vec<String> {
+        self.pairs().map(|(_, value)| value.into_owned()).collect()
+    }
+
     /// Names and values of the labels, in their order, escapes undone.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         let mut rest = self.as_str();

@@ -114,6 +114,7 @@ impl Cells {
         }
         self.sort();
         self.lanes.read(lanes, source, &mut context.buffers.words)?;
+        let share_max_bytes = Some(context.limits.segment_memory_max_bytes);
         let Self { spill, lanes: sums, marks, is_due, held_bytes, .. } = self;
         let pairs = sums.read.iter().zip(&mut sums.taken).enumerate();
         for (at, (now, before)) in pairs.filter(|(_, (now, before))| now != before) {
@@ -126,7 +127,7 @@ impl Cells {
                 continue;
             };
             let (offset_bytes, slot) = (cell.offset_bytes, cell.placed.slot);
-            if !cell.remember(held_bytes, context.aggregate) {
+            if !cell.remember((held_bytes, share_max_bytes), context.aggregate) {
                 // Taken with the shared cells, when there is memory again.
                 *is_due = true;
                 continue;

@@ -176,12 +176,44 @@ fn beyond_the_limit_of_series_totals_go_to_the_overflow_series() {
         let series = app.series(histograms, &[&user.to_string()]);
         app.observe(series, 1.0);
     }
-    let mut stage = Stage::with(&scratch, Limits { series_max: 10, ..Limits::default() });
+    let mut stage = Stage::with(&scratch, Limits { series_max: 20, ..Limits::default() });
     let text = stage.scrape();
     assert_eq!(text.matches("\nn_total{user=").count(), 4, "{text}");
     assert_eq!(find(&text, "n_total{ringmeter_overflow=\"true\"}"), Some(16.0));
     assert_eq!(find(&text, "h_count{ringmeter_overflow=\"true\"}"), Some(16.0));
-    assert_eq!(find(&text, "ringmeter_series_overflowed_total"), Some(32.0));
+    // Two overflow series, eight others, and as many are left for others.
+    let reason = "ringmeter_series_overflowed_total{reason=\"producer\"}";
+    assert_eq!(find(&text, reason), Some(32.0));
+    let mut late = Writer::create(scratch.path(), "shop", 2);
+    let counters = late.family(family(Kind::Counter, "n_total", &["user"]));
+    let series = late.series(counters, &["late"]);
+    late.add(series, 7);
+    assert_eq!(stage.value("n_total{user=\"late\"}"), Some(7.0), "a late one has room");
+}
+
+#[test]
+fn limits_of_one_metric_and_of_label_values_are_told_by_reason() {
+    let scratch = Scratch::new();
+    let mut app = Writer::create(scratch.path(), "shop", 1);
+    let counters = app.family(family(Kind::Counter, "n_total", &["user"]));
+    for user in 0..5 {
+        let series = app.series(counters, &[&user.to_string()]);
+        app.add(series, 1);
+    }
+    let others = app.family(family(Kind::Counter, "m_total", &["user"]));
+    let long = app.series(others, &["12345678901234567"]);
+    app.add(long, 3);
+    let limits =
+        Limits { series_per_family_max: 4, label_value_max_bytes: 16, ..Limits::default() };
+    let mut stage = Stage::with(&scratch, limits);
+    let text = stage.scrape();
+    assert_eq!(find(&text, "n_total{ringmeter_overflow=\"true\"}"), Some(2.0), "{text}");
+    assert_eq!(find(&text, "m_total{ringmeter_overflow=\"true\"}"), Some(3.0));
+    let by = |reason: &str| {
+        find(&text, &format!("ringmeter_series_overflowed_total{{reason=\"{reason}\"}}"))
+    };
+    assert_eq!((by("metric"), by("label_length")), (Some(2.0), Some(1.0)));
+    assert_eq!((by("total"), by("producer"), by("memory")), (Some(0.0), Some(0.0), Some(0.0)));
 }
 
 #[test]

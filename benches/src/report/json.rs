@@ -41,7 +41,16 @@ fn row(answer: &Answer) -> String {
         .iter()
         .map(|taken| {
             let (name, min, median) = (text(&taken.name), number(taken.min), number(taken.median));
-            format!("{{\"name\": {name}, \"min\": {min}, \"median\": {median}}}")
+            let tail = taken.tail.map_or_else(String::new, |tail| {
+                format!(
+                    ", \"p50_ns\": {}, \"p99_ns\": {}, \"p99_9_ns\": {}, \"p99_99_ns\": {}",
+                    number(tail.p50),
+                    number(tail.p99),
+                    number(tail.p99_9),
+                    number(tail.p99_99),
+                )
+            });
+            format!("{{\"name\": {name}, \"min\": {min}, \"median\": {median}{tail}}}")
         })
         .collect();
     let rival = answer.taken.get(answer.rival).map_or("", |taken| &taken.name);

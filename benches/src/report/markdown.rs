@@ -56,5 +56,24 @@ pub(super) fn encode(report: &Report) -> Result<String, fmt::Error> {
             )?;
         }
     }
+    write_tails(&mut page, report)?;
     Ok(page)
+}
+
+fn write_tails(page: &mut String, report: &Report) -> fmt::Result {
+    writeln!(page, "\n## Single calls\n")?;
+    writeln!(page, "On one thread, nanoseconds, less what reading the clock takes.\n")?;
+    writeln!(page, "| row | subject | p50 | p99 | p99.9 | p99.99 |")?;
+    writeln!(page, "|---|---|---|---|---|---|")?;
+    for answer in &report.answers {
+        for taken in &answer.taken {
+            let Some(tail) = taken.tail else { continue };
+            writeln!(
+                page,
+                "| `{}` | {} | {:.0} | {:.0} | {:.0} | {:.0} |",
+                answer.id, taken.name, tail.p50, tail.p99, tail.p99_9, tail.p99_99,
+            )?;
+        }
+    }
+    Ok(())
 }

@@ -31,6 +31,7 @@ fn row(
         aim,
         unit: Unit::Nanoseconds,
         spilled: setup.spilled(),
+        has_tail: false,
     }
 }
 

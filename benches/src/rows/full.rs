@@ -70,17 +70,18 @@ fn row(
 ) -> Row {
     let rivals = subjects.len() - 1;
     let plan = setup.dense(threads);
-    let aim = Some(2.0);
+    let goal = Some(2.0);
     Row {
         id,
         title,
         plan,
         subjects,
         rivals,
-        goal: None,
-        aim,
+        goal,
+        aim: None,
         unit: Unit::Nanoseconds,
         spilled: None,
+        has_tail: true,
     }
 }
 
@@ -95,9 +96,9 @@ pub(super) fn two_threads(setup: &Setup) -> Outcome<Row> {
     Ok(row(setup, "full-2", title, 2, subjects))
 }
 
-pub(super) fn histogram(setup: &Setup) -> Outcome<Row> {
+fn histograms(setup: &Setup, id: &'static str) -> Outcome<Vec<Subject>> {
     let name = "bench_full";
-    let (producer, reader) = full_producer(setup, "full-histogram-1")?;
+    let (producer, reader) = full_producer(setup, id)?;
     let values = Values::new(setup.seed);
     let metric = producer.histogram((name, HELP))?;
     let given = Arc::clone(&values);
@@ -108,6 +109,17 @@ pub(super) fn histogram(setup: &Setup) -> Outcome<Row> {
     ours.expected = values.expected();
     let mut subjects = vec![ours];
     subjects.extend(histogram::peers(setup, &values)?);
+    Ok(subjects)
+}
+
+pub(super) fn histogram(setup: &Setup) -> Outcome<Row> {
+    let subjects = histograms(setup, "full-histogram-1")?;
     let title = "histogram, no agent and lane full, one thread";
     Ok(row(setup, "full-histogram-1", title, 1, subjects))
+}
+
+pub(super) fn histogram_two_threads(setup: &Setup) -> Outcome<Row> {
+    let subjects = histograms(setup, "full-histogram-2")?;
+    let title = "histogram, no agent and lanes full, two threads on one metric";
+    Ok(row(setup, "full-histogram-2", title, 2, subjects))
 }

@@ -28,6 +28,7 @@ fn row(setup: &Setup, id: &'static str, title: &'static str, subjects: Vec<Subje
         aim: None,
         unit: Unit::Nanoseconds,
         spilled: setup.spilled(),
+        has_tail: false,
     }
 }
 

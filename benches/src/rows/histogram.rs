@@ -120,6 +120,7 @@ pub(super) fn one_thread(setup: &Setup) -> Outcome<Row> {
         aim: Some(0.12),
         unit: Unit::Nanoseconds,
         spilled: setup.spilled(),
+        has_tail: false,
     })
 }
 
@@ -134,5 +135,6 @@ pub(super) fn two_threads(setup: &Setup) -> Outcome<Row> {
         aim: Some(0.03),
         unit: Unit::Nanoseconds,
         spilled: setup.spilled(),
+        has_tail: false,
     })
 }

@@ -26,12 +26,12 @@ pub(super) fn burst(setup: &Setup) -> Outcome<Row> {
     let directory = setup.scratch.directory("live")?;
     let agent = Arc::new(Agent::start(path, &directory)?);
     let apart = Apart::from(&agent)?;
-    let name = "bench_live_total";
+    let name = "bench_live";
     let producer = Producer::builder().directory(&directory).service("bench-live").try_build()?;
     let reader = Arc::new(StandIn::new(&producer, &directory, false)?);
-    let counter = producer.counter((name, HELP))?;
+    let histogram = producer.histogram((name, HELP))?;
     let mut live = setup.ours(name, move |_, calls| {
-        dense!(calls, _call => counter.inc());
+        dense!(calls, _call => histogram.observe(1.0));
     });
     live.name = "ringmeter, agent reading".to_owned();
     live.parks = true;
@@ -49,12 +49,12 @@ pub(super) fn burst(setup: &Setup) -> Outcome<Row> {
         }
         Err(Failure::new("the agent does not drain the lane"))
     });
-    live.total = Box::new(move || Ok(count(agent.scraped(name)?)));
+    live.total = Box::new(move || Ok(count(agent.scraped("bench_live_count")?)));
 
-    let name = "bench_burst_total";
-    let counter = setup.producer.counter((name, HELP))?;
+    let name = "bench_burst";
+    let histogram = setup.producer.histogram((name, HELP))?;
     let mut alone = setup.ours(name, move |_, calls| {
-        dense!(calls, _call => counter.inc());
+        dense!(calls, _call => histogram.observe(1.0));
     });
     alone.name = "ringmeter, no agent".to_owned();
     alone.parks = true;
@@ -65,7 +65,7 @@ pub(super) fn burst(setup: &Setup) -> Outcome<Row> {
     });
     Ok(Row {
         id: "live-burst",
-        title: "counter, bursts of half a lane, agent reading in another process",
+        title: "histogram, bursts of half a lane, agent reading in another process",
         plan: Plan { threads: 1, rounds: setup.rounds, stretches: 4, calls: HALF_A_LANE },
         subjects: vec![live, alone],
         rivals: 1,
@@ -73,5 +73,6 @@ pub(super) fn burst(setup: &Setup) -> Outcome<Row> {
         aim: Some(1.5),
         unit: Unit::Nanoseconds,
         spilled: Some(Box::new(move || reader.spilled())),
+        has_tail: false,
     })
 }

@@ -78,6 +78,7 @@ fn row(
         aim: Some(0.35),
         unit: Unit::Nanoseconds,
         spilled: setup.spilled(),
+        has_tail: false,
     }
 }
 

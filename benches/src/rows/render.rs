@@ -214,5 +214,6 @@ fn row(
         aim: None,
         unit: Unit::Milliseconds,
         spilled: None,
+        has_tail: false,
     })
 }

@@ -128,7 +128,7 @@ proptest! {
             RawControl { ring_offset_bytes, cells_offset_bytes: at, ..RawControl::default() };
         let size = u64::from(units) * 64;
         let end = at.saturating_add(size);
-        let inside = at % 8 == 0 && at >= 4 * UNIT && at < 6 * UNIT && end <= 6 * UNIT;
+        let inside = at % 8 == 0 && (4 * UNIT..6 * UNIT).contains(&at) && end <= 6 * UNIT;
         match LaneGeometry::parse(&control, &geometry, &table) {
             Ok(lane) => {
                 prop_assert!(inside || at == 0);

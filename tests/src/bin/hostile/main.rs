@@ -1,0 +1,61 @@
+//! Hostile producers beside honest ones: `make hostile`.
+//!
+//! `hostile run --seconds S` starts an agent and honest producers, tries every attack by itself
+//! and then all at once, and at last those that make as much as they can last. It ends with one
+//! line, and with success if the honest totals are exact, the agent's memory and log are within
+//! their limits, and every kind of attack was noticed. Times are reported, not judged.
+//! `--withhold 1` expects one call more than there was, which must fail.
+//!
+//! `hostile attack DIRECTORY NAMES SECONDS SEED` is one attacker, or several in one process.
+#![expect(clippy::print_stdout, reason = "a program for people and tests to read")]
+#![expect(clippy::expect_used, reason = "a test that cannot run fails")]
+
+mod site;
+
+mod attacks;
+
+mod honest;
+
+mod watch;
+
+mod run;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use attacks::{ATTACKS, BOMBS};
+use site::Site;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let value = |name: &str, default: u64| {
+        let at = words.iter().position(|word| *word == name);
+        let text = at.and_then(|at| words.get(at + 1));
+        text.map_or(default, |text| text.parse().expect("a number"))
+    };
+    match words.as_slice() {
+        ["attack", directory, names, seconds, seed] => {
+            let seconds = Duration::from_secs_f64(seconds.parse().expect("seconds"));
+            attack(Path::new(directory), names, seconds, seed.parse().expect("a seed"));
+            ExitCode::SUCCESS
+        }
+        ["run", ..] => run::run(value("--seconds", 60).max(3), value("--withhold", 0)),
+        _ => {
+            println!("usage: hostile run [--seconds S] [--withhold N]");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Each of the attacks in a thread of its own, until the time is over.
+fn attack(directory: &Path, names: &str, time: Duration, seed: u64) {
+    std::thread::scope(|scope| {
+        for (number, name) in (0u64..).zip(names.split(',')) {
+            let all = ATTACKS.iter().chain(BOMBS);
+            let (_, attack) = *all.into_iter().find(|own| own.0 == name).expect("an attack");
+            scope.spawn(move || attack(&mut Site::new(directory, seed + number, time)));
+        }
+    });
+}

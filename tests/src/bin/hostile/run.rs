@@ -1,0 +1,159 @@
+//! The whole run: an agent, honest producers, attackers, and the verdict.
+
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ringmeter_agent::limits::Limits;
+use ringmeter_tests::agent::Agent;
+use ringmeter_tests::directory::Directory;
+use ringmeter_tests::progress::KINDS;
+use ringmeter_tests::random::Random;
+
+use crate::attacks::{ATTACKS, BOMBS};
+use crate::honest::{Honest, shown};
+use crate::watch::{Seen, watch};
+
+/// What an agent takes besides the memory that it holds on behalf of producers: the ledger's index
+/// and the largest commit, two snapshots and two texts of a scrape. ARCHITECTURE.md has the sum.
+const RSS_BEYOND_BYTES: u64 = 256 << 20;
+/// What an agent may log in the first minute, and in each further second: twenty lines a minute.
+const LOG_BYTES: u64 = 16 << 10;
+const LOG_BYTES_PER_SECOND: u64 = 200;
+/// At least one segment is refused for each of these reasons.
+const NOTICED: [&str; 6] = ["tail", "short", "header", "version", "definitions", "not_regular"];
+
+/// Phase 0 is that without an attack, the last one that of the bombs.
+const PHASE_ALL: usize = ATTACKS.len() + 1;
+const PHASE_BOMBS: usize = ATTACKS.len() + 2;
+
+/// Runs for about `seconds`; expects `withheld` calls more than there are.
+pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
+    let mut random = Random::seeded("hostile");
+    let directory = Directory::new();
+    let log_path = directory.path().join("log");
+    let log = std::fs::File::create(&log_path).expect("a log");
+    let mut agent = Agent::start_logged(directory.path(), log);
+    let mut honest = Honest::start(directory.path(), random.next() >> 1);
+    let (phase, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let address = agent.address();
+    let (seen, mut problems) = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| watch(address, &honest, &phase, &is_over));
+        #[expect(clippy::cast_precision_loss, reason = "seconds")]
+        let problems = phases(directory.path(), seconds as f64, &phase, &mut random);
+        is_over.store(true, Ordering::Relaxed);
+        (watcher.join().expect("the scraper"), problems)
+    });
+    honest.stop();
+    let text = agent.scrape_text();
+    problems.extend(seen.problems.iter().cloned());
+    let totals = honest.calls();
+    for ((kind, name), now) in totals.iter().zip(KINDS).zip(shown(&text)) {
+        if now != kind.0 + withheld || kind.0 != kind.1 {
+            problems.push(format!("honest totals: {name} is {now}, {} calls", kind.0 + withheld));
+        }
+    }
+    let rss_bytes = peak_bytes(agent.process().id());
+    let log_bytes = log_path.metadata().map_or(u64::MAX, |metadata| metadata.len());
+    let rss_limit_bytes = Limits::default().memory_max_bytes + RSS_BEYOND_BYTES;
+    let log_limit_bytes = LOG_BYTES + LOG_BYTES_PER_SECOND * seconds;
+    if rss_bytes > rss_limit_bytes {
+        problems.push(format!("resident: {rss_bytes} bytes, limit {rss_limit_bytes}"));
+    }
+    if log_bytes > log_limit_bytes {
+        problems.push(format!("log: {log_bytes} bytes, limit {log_limit_bytes}"));
+    }
+    if !text.contains("\nringmeter_panics_total 0\n") {
+        problems.push("the agent had to catch a panic".to_owned());
+    }
+    for reason in NOTICED.into_iter().filter(|reason| !seen.quarantined.contains_key(*reason)) {
+        problems.push(format!("nothing was quarantined as {reason}"));
+    }
+    let calls: u64 = totals.iter().map(|(completed, _)| completed).sum();
+    report(&seen, &problems);
+    println!(
+        "hostile: seconds={seconds} attacks={} scrapes={} {} rss_peak_bytes={rss_bytes} \
+         rss_limit_bytes={rss_limit_bytes} log_bytes={log_bytes} \
+         log_limit_bytes={log_limit_bytes} quarantined={} honest_calls={calls} problems={}",
+        ATTACKS.len() + BOMBS.len(),
+        seen.scrapes,
+        times(&seen),
+        reasons(&seen),
+        problems.len()
+    );
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A sixth of the time without an attack, a third for one after the other, a third for all, and a
+/// sixth for the bombs.
+fn phases(directory: &Path, seconds: f64, phase: &AtomicUsize, random: &mut Random) -> Vec<String> {
+    #[expect(clippy::cast_precision_loss, reason = "some attacks")]
+    let single = seconds / 3.0 / ATTACKS.len() as f64;
+    std::thread::sleep(Duration::from_secs_f64(seconds / 6.0));
+    let mut problems = Vec::new();
+    for (number, (name, _)) in ATTACKS.iter().enumerate() {
+        phase.store(number + 1, Ordering::Relaxed);
+        problems.extend(attack(directory, name, single, random));
+    }
+    phase.store(PHASE_ALL, Ordering::Relaxed);
+    problems.extend(attack(directory, &names(ATTACKS), seconds / 3.0, random));
+    phase.store(PHASE_BOMBS, Ordering::Relaxed);
+    problems.extend(attack(directory, &names(BOMBS), seconds / 6.0, random));
+    problems
+}
+
+fn names(attacks: &[(&str, crate::attacks::Attack)]) -> String {
+    attacks.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",")
+}
+
+/// Runs attacks in a process of its own, at the lowest priority: the machine is not what is
+/// attacked. Returns what went wrong.
+fn attack(directory: &Path, names: &str, seconds: f64, random: &mut Random) -> Option<String> {
+    let own = std::env::current_exe().expect("the path of this program");
+    let mut child: Child = Command::new("nice")
+        .args(["-n", "19"])
+        .arg(own)
+        .arg("attack")
+        .arg(directory)
+        .args([names, &seconds.to_string(), &(random.next() >> 1).to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("start an attacker");
+    let status = child.wait().expect("an attacker ends");
+    (!status.success()).then(|| format!("attacker {names}: {status}"))
+}
+
+/// The most memory that a process had, bytes.
+fn peak_bytes(process_id: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process_id}/status")).expect("status");
+    let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    kib * 1024
+}
+
+fn report(seen: &Seen, problems: &[String]) {
+    for (number, (name, _)) in ATTACKS.iter().enumerate() {
+        let at = |quantile| seen.at(|phase| phase == number + 1, quantile);
+        println!("  {name:20} p50 {:7.2} ms  p99 {:7.2} ms", at(0.5), at(0.99));
+    }
+    println!("  largest scrape: {} bytes", seen.bytes_max);
+    problems.iter().for_each(|problem| println!("  PROBLEM {problem}"));
+}
+
+fn times(seen: &Seen) -> String {
+    let at = |number: usize, quantile| seen.at(move |phase| phase == number, quantile);
+    let (without, with) = (at(0, 0.99), at(PHASE_ALL, 0.99));
+    format!(
+        "p50_ms={:.2}/{:.2} p99_ms={without:.2}/{with:.2} p99_ratio={:.2} bombs_p99_ms={:.2}",
+        at(0, 0.5),
+        at(PHASE_ALL, 0.5),
+        with / without,
+        at(PHASE_BOMBS, 0.99),
+    )
+}
+
+fn reasons(seen: &Seen) -> String {
+    let own = seen.quarantined.iter().map(|(reason, most)| format!("{reason}:{most}"));
+    own.collect::<Vec<_>>().join(",")
+}
