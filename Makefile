@@ -137,6 +137,19 @@ hostile: ## Hostile producers beside honest ones for SECONDS_MAX (60): totals, l
 miri: ## Unit tests of the layout under Miri (about two minutes)
 	tests/miri.sh
 
+.PHONY: sanitize
+sanitize: ## Tests of the three crates under AddressSanitizer and ThreadSanitizer (nightly)
+	tests/sanitize.sh
+
+# Each of the three parts (SDK, agent's start, running agent) tries all it can in this time.
+ERRNO_SECONDS ?= 900
+.PHONY: errno
+errno: ## Every system call fails with every plausible error, ERRNO_SECONDS for each of 3 parts (900)
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins
+	RINGMETER_ERRNO_SECONDS=$(ERRNO_SECONDS) RINGMETER_RECORDS=10000000 \
+	    $(CARGO) test -p ringmeter-tests --profile e2e --test errno -- \
+	    --nocapture --test-threads 1
+
 .PHONY: deny
 deny: ## Advisories, licences, bans and sources of every dependency
 	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond a Rust toolchain, and only what is missing:
 #   prometheus, promtool   Debian package `prometheus` (a real server scrapes the agent)
+#   curl, openssl         Debian packages of these names (clients of all kinds, certificates)
 #   python3 with venv      Debian packages `python3`, `python3-venv`
 #   prometheus_client      from PyPI into target/.venv (the reference text parser)
 # Run again at any time: with everything in place it finishes in well under a second.
@@ -33,6 +34,8 @@ missing_packages() {
     # ensurepip is what Debian splits off: a bare python3 imports venv but cannot fill one.
     if ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then echo python3-venv; fi
     have git || echo git
+    have curl || echo curl
+    have openssl || echo openssl
 }
 
 apt_install() {

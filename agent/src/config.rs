@@ -8,6 +8,7 @@
 mod demo;
 mod duration;
 mod value;
+mod web;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,10 +22,12 @@ pub use demo::{
     CHILD_COMMAND, ChildCommand, DemoArguments, DemoConfig, REQUESTS_PER_SECOND_DEFAULT,
     REQUESTS_PER_SECOND_MAX, SECONDS_MAX,
 };
+pub(crate) use duration::parse as parse_duration;
 pub use value::{
     DEFAULT_PORT, ListenAddress, LogFormat, LogLevel, Reason, TELEMETRY_PATH_LENGTH_MAX_BYTES,
-    TelemetryPath,
+    TelemetryPath, UNIX_PATH_LENGTH_MAX_BYTES,
 };
+pub use web::{AccessConfig, REQUESTS_DEFAULT, REQUESTS_MAX, WebArguments};
 
 /// Exit code for a bad configuration (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 64;
@@ -53,6 +56,13 @@ enum WrittenCommand {
     /// Show it all at work: start an agent and the example service, put the service under HTTP
     /// load, and watch the scrape. Ctrl-C ends it.
     Demo(DemoArguments),
+    /// Check a file for --web.config.file, and the certificates that it names, as the agent would:
+    /// all problems at once. Exits with 0 if it is good, with 64 if not.
+    CheckWebConfig {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Run a program that ends when its parent does; for `demo`.
     #[command(name = CHILD_COMMAND, hide = true)]
     DemoChild(ChildCommand),
@@ -73,9 +83,9 @@ pub struct AgentArguments {
     #[arg(long = "ledger.path", value_name = "PATH")]
     pub ledger_path: Option<OsString>,
 
-    /// IP address and port to serve on, or only :PORT for all interfaces; may be repeated, up to
-    /// 16 times; separated by commas in the environment [env: RINGMETER_WEB_LISTEN_ADDRESS]
-    /// [default: :19310]
+    /// IP address and port to serve on, or only :PORT for all interfaces, or unix:/PATH for a
+    /// unix socket; may be repeated, up to 16 times; separated by commas in the environment
+    /// [env: RINGMETER_WEB_LISTEN_ADDRESS] [default: :19310]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub web_listen_address: Vec<String>,
 
@@ -102,6 +112,10 @@ pub struct AgentArguments {
     #[arg(long = "web.shutdown-linger", value_name = "DURATION")]
     pub web_shutdown_linger: Option<String>,
 
+    /// How the server is reached, and by whom.
+    #[command(flatten)]
+    pub web: WebArguments,
+
     /// Least severe messages to log: debug, info, warn or error [env: RINGMETER_LOG_LEVEL]
     /// [default: info]
     #[arg(long = "log.level", value_name = "LEVEL")]
@@ -120,6 +134,8 @@ pub enum Command {
     Agent(AgentConfig),
     /// Run the demo.
     Demo(DemoConfig),
+    /// Check a web configuration.
+    CheckWebConfig(PathBuf),
     /// Become a child of the demo.
     DemoChild(ChildCommand),
 }
@@ -148,6 +164,8 @@ pub struct WebConfig {
     pub openmetrics_created: bool,
     /// How long serving goes on after SIGTERM for one scrape of the final values.
     pub shutdown_linger: Duration,
+    /// How the server is reached, and by whom.
+    pub access: AccessConfig,
 }
 
 /// The log's part of the configuration.
@@ -176,6 +194,7 @@ pub fn parse(
         WrittenCommand::Demo(written) => {
             DemoConfig::check(&written).map(Command::Demo).map_err(ConfigError::Values)
         }
+        WrittenCommand::CheckWebConfig { file } => Ok(Command::CheckWebConfig(file)),
         WrittenCommand::DemoChild(child) => Ok(Command::DemoChild(child)),
     }
 }
@@ -194,7 +213,8 @@ impl AgentConfig {
         let directory = reader.path(written.directory.as_ref(), ["--dir", "RINGMETER_DIR"]);
         let ledger_path =
             reader.path(written.ledger_path.as_ref(), ["--ledger.path", "RINGMETER_LEDGER_PATH"]);
-        let listen_addresses = reader.listen_addresses(&written.web_listen_address);
+        let names = ["--web.listen-address", "RINGMETER_WEB_LISTEN_ADDRESS"];
+        let listen_addresses = reader.listen_addresses(&written.web_listen_address, names);
         let telemetry_path = reader.value(
             written.web_telemetry_path.as_deref(),
             ["--web.telemetry-path", "RINGMETER_WEB_TELEMETRY_PATH"],
@@ -210,6 +230,7 @@ impl AgentConfig {
             ["--web.shutdown-linger", "RINGMETER_WEB_SHUTDOWN_LINGER"],
             |text| duration::parse(text, SHUTDOWN_LINGER_MAX),
         );
+        let access = AccessConfig::check(&written.web, &mut reader);
         let level = reader.value(
             written.log_level.as_deref(),
             ["--log.level", "RINGMETER_LOG_LEVEL"],
@@ -224,10 +245,11 @@ impl AgentConfig {
             return Err(reader.problems);
         }
         let web = WebConfig {
-            listen_addresses,
+            listen_addresses: listen_addresses.unwrap_or_else(|| vec![ListenAddress::default()]),
             telemetry_path: telemetry_path.unwrap_or_default(),
             openmetrics_created: openmetrics_created.unwrap_or(false),
             shutdown_linger: shutdown_linger.unwrap_or(Duration::from_secs(20)),
+            access,
         };
         let log =
             LogConfig { level: level.unwrap_or_default(), format: format.unwrap_or_default() };
@@ -288,30 +310,6 @@ impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
         }
         self.problem(setting, &path.to_string_lossy(), Reason::Directory);
         None
-    }
-
-    fn listen_addresses(&mut self, flags: &[String]) -> Vec<ListenAddress> {
-        let names = ["--web.listen-address", "RINGMETER_WEB_LISTEN_ADDRESS"];
-        let (setting, written) = match self.text(None, names) {
-            _ if !flags.is_empty() => (names[0], flags.to_vec()),
-            Some((name, text)) => {
-                (name, text.split(',').map(|one| one.trim().to_owned()).collect())
-            }
-            None => return vec![ListenAddress::default()],
-        };
-        let mut addresses = Vec::new();
-        for text in &written {
-            match text.parse() {
-                Ok(address) if addresses.contains(&address) => {}
-                Ok(address) => addresses.push(address),
-                Err(reason) => self.problem(setting, text, reason),
-            }
-        }
-        if addresses.len() > LISTEN_ADDRESSES_MAX {
-            let reason = Reason::TooManyAddresses { limit: LISTEN_ADDRESSES_MAX };
-            self.problem(setting, &addresses.len().to_string(), reason);
-        }
-        addresses
     }
 }
 

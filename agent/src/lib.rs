@@ -12,6 +12,8 @@ pub mod limits;
 pub mod log_limit;
 pub mod reject;
 pub mod sum;
+pub mod web_counts;
+pub mod yaml;
 
 pub mod ledger;
 

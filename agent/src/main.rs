@@ -1,10 +1,12 @@
 //! The `ringmeter` program. See README.md.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_START};
-use ringmeter_agent::{demo, log, run};
+use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_CONFIGURATION, EXIT_START};
+use ringmeter_agent::run::RunError;
+use ringmeter_agent::{demo, log, run, web};
 
 pub(crate) fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
@@ -17,6 +19,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match command {
         Command::Agent(config) => agent(&config),
+        Command::CheckWebConfig(path) => check_web_config(&path),
         Command::Demo(config) => demo::run(&config),
         Command::DemoChild(child) => {
             let error = demo::become_child(&child);
@@ -26,6 +29,24 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+fn check_web_config(path: &Path) -> ExitCode {
+    let shown = path.display();
+    let (text, code) = match web::settings::check(path) {
+        Ok(settings) => {
+            let warn = |warning| format!("{shown}:{warning} (warning)\n");
+            let warnings: String = settings.warnings.iter().map(warn).collect();
+            (format!("{warnings}{shown}: good\n"), ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            let lines = problems.iter().map(|problem| format!("{shown}:{problem}\n"));
+            (lines.collect(), ExitCode::from(EXIT_CONFIGURATION))
+        }
+    };
+    // With no stream to write to, the exit code says it.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+    code
+}
+
 fn agent(config: &AgentConfig) -> ExitCode {
     if let Err(error) = log::install(config.log) {
         tracing::warn!(%error, "the log stays as it is");
@@ -33,8 +54,12 @@ fn agent(config: &AgentConfig) -> ExitCode {
     match run::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the agent has ended");
-            ExitCode::from(EXIT_START)
+            match &error {
+                // As with flags: one line for each mistake.
+                RunError::WebConfig { .. } => drop(writeln!(io::stderr().lock(), "{error}")),
+                _ => tracing::error!(%error, "the agent has ended"),
+            }
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::quarantine::{Reason, Refusal};
 use crate::segment::{Entry, Kept, Segment};
 use crate::snapshot::Snapshot;
 use crate::view::View;
+use crate::web_counts::WebCounts;
 use commit::Leaving;
 use own::Own;
 
@@ -132,6 +133,8 @@ pub struct Pipeline {
     /// What was served last.
     last: Arc<Snapshot>,
     log_limit: LogLimit,
+    /// What the web server counts, for the snapshot to show.
+    web: Arc<WebCounts>,
 }
 
 impl Pipeline {
@@ -173,6 +176,7 @@ impl Pipeline {
             set_aside: [0; ledger::Reason::ALL.len()],
             last: Arc::default(),
             log_limit: LogLimit::default(),
+            web: Arc::default(),
             limits,
         }
     }
@@ -187,6 +191,11 @@ impl Pipeline {
     /// wasted unless somebody scrapes protobuf.
     pub fn show_native(&mut self, is_shown: bool) {
         self.view.show_native(is_shown);
+    }
+
+    /// Shows these counts of the web server from now on.
+    pub fn show_web_counts(&mut self, counts: Arc<WebCounts>) {
+        self.web = counts;
     }
 
     /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more

@@ -1,20 +1,36 @@
 //! The agent's web server: metrics, health, readiness and a landing page.
 //!
 //! ```text
-//!   bind ► serve ─ accept ─ connection ─ answer ─┬─ negotiate ► Pipeline::scrape ► Renderer ► body
-//!                                  │             └─ landing page, /-/healthy, /-/ready
-//!                                  └─ Watched: bytes to the socket ► ScrapesServed
+//!   bind ► serve ─ accept ─ TLS ─ guard ─ answer ─┬─ negotiate ► scrape ► Renderer ► body
+//!                    │        │     │             └─ landing page, /-/healthy, /-/ready
+//!                    │        │     └─ rate limit, login, scrapes in flight
+//!                    │        └─ Watched: bytes to the socket ► ScrapesServed
+//!                    └─ Registry: who is connected, and who has to go
 //! ```
+//!
+//! TLS, users and headers come from a file ([`settings`]), which [`source`] follows. The server
+//! speaks HTTP/1.1 only: scrapers need no other, and the streams of HTTP/2 would need limits of
+//! their own (floods of streams that are reset at once).
 //!
 //! Shutdown, as `run` wires it: at SIGTERM publish the final snapshot, go on serving until
 //! [`ScrapesServed::wait_for_generation`] sees it delivered or the linger has passed, and only
 //! then complete the `shutdown` future of [`server::serve`].
 
+mod activity;
 mod answer;
+mod clients;
 mod connection;
+mod files;
+pub mod guard;
 mod landing;
+pub mod listen;
+mod logins;
 mod negotiate;
 pub mod server;
+pub mod settings;
+pub mod source;
+mod tls;
+mod watchman;
 
 use std::fmt;
 use std::future::Future;
@@ -63,22 +79,26 @@ impl fmt::Display for NotReady {
 
 impl std::error::Error for NotReady {}
 
-/// The server's limits. A connection costs at most its buffers (32 KiB each way) and its share
-/// of the rendered pages, which all scrapes of a generation have in common: of each format two,
-/// and one compressed; and of the newest snapshot four pages with selected families.
+/// The server's limits. A connection costs at most its buffers (32 KiB each way, with TLS as much
+/// again) and its share of the rendered pages, which all scrapes of a generation have in common: of
+/// each format two, and one compressed; of the newest snapshot four with selected families.
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
     /// What is in the formats besides what must be. Default: nothing.
     pub render: RenderOptions,
-    /// Connections at a time, over all listeners; more wait in the listen queue. One is in
-    /// reserve for each listener. Default 256.
+    /// Connections at a time, over all listeners; for one more, that which is silent for longest
+    /// is closed. Listeners for health alone have 16 of their own. Default 256.
     pub connections_max: usize,
-    /// For a request's head to arrive, counted from the end of the response before it, so this
-    /// is also how long a connection may idle. Default 20 s: long enough for any honest client,
-    /// and no usual scrape interval, so that a scrape does not meet a closing connection.
+    /// For a request's head to arrive, counted from the connection or from its first byte, and
+    /// for the TLS handshake. Default 10 s.
     pub head_timeout: Duration,
+    /// For the next request to begin. Default 2 min: more than the usual scrape intervals, so
+    /// that a scraper keeps its connection.
+    pub idle_timeout: Duration,
+    /// A connection older than this is closed behind a response. Default 1 h.
+    pub connection_age_max: Duration,
     /// For a scrape to be collected. Default 10 s, as Prometheus' own.
     pub scrape_timeout: Duration,
     /// For a response to be taken by the client, from the first time that the socket is full.
@@ -95,7 +115,9 @@ impl WebOptions {
             telemetry_path,
             render: RenderOptions::default(),
             connections_max: 256,
-            head_timeout: Duration::from_secs(20),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            connection_age_max: Duration::from_secs(3600),
             scrape_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(5),

@@ -16,6 +16,7 @@ use ringmeter_layout::word::Word;
 
 use crate::config::Config;
 use crate::error::{ConfigError, OpenError};
+use crate::keys::Keys;
 use crate::leaked::{AppendList, Leaked};
 use crate::os;
 use crate::segment::Segment;
@@ -198,6 +199,12 @@ impl Inner {
         self.shared.get().filter(|segment| segment.is_of(os::incarnation()))
     }
 
+    /// What an opening that failed half-way has left for the next one. Under the registration
+    /// lock.
+    pub(crate) fn unfinished_segment(&self) -> Option<&'static Segment> {
+        self.spares[0].get().filter(|segment| segment.is_of(os::incarnation()))
+    }
+
     /// This process' segment, if it has one in which this series is defined: before that its
     /// records may not go there.
     #[inline]
@@ -260,8 +267,8 @@ pub(crate) struct Index {
 /// What the index' lock guards, besides the right to register.
 #[derive(Default)]
 pub(crate) struct Maps {
-    pub(crate) families: HashMap<&'static str, &'static Family>,
-    pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series>,
+    pub(crate) families: HashMap<&'static str, &'static Family, Keys>,
+    pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series, Keys>,
     pub(crate) family_count: u32,
     pub(crate) series_count: u32,
     pub(crate) counter_count: u32,

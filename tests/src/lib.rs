@@ -15,6 +15,9 @@ pub mod process;
 
 pub mod agent;
 
+pub mod certificates;
+pub mod guarded;
+
 pub mod worker;
 
 pub mod http_service;
@@ -32,3 +35,10 @@ pub mod golden;
 pub mod ledger;
 
 pub mod fuzz;
+
+pub mod drained;
+
+pub mod injected;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod supervisor;
+pub mod syscall;

@@ -96,6 +96,7 @@ impl Pipeline {
             scrapes_incomplete: shown.scrapes_incomplete,
             strangers: self.strangers,
             timing: self.timing,
+            web: &self.web,
         };
         metrics::blocks(&facts)
     }

@@ -168,7 +168,7 @@ fn response(
     response
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
     response(status, PLAIN, ResponseBody::new(text))
 }
 

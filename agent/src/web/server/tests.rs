@@ -10,8 +10,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::config::TelemetryPath;
+use crate::config::{ListenAddress, TelemetryPath};
 use crate::snapshot::{FamilyBlock, Snapshot};
+use crate::web::listen::{Listener, bind};
+use crate::web::source::SettingsSource;
 use crate::web::{NotReady, Served};
 
 mod pages;
@@ -90,6 +92,11 @@ struct Server {
 impl Server {
     /// A server with one counter in generation 1, and options as the test wants them.
     fn start(change: impl FnOnce(&mut WebOptions)) -> Self {
+        Self::start_limited(None, change)
+    }
+
+    /// As [`Self::start`], with a limit of scrapes in flight.
+    fn start_limited(max_requests: Option<u32>, change: impl FnOnce(&mut WebOptions)) -> Self {
         let fake = Arc::new(Fake {
             ready: AtomicBool::new(true),
             healthy: AtomicBool::new(true),
@@ -109,10 +116,13 @@ impl Server {
         let thread = std::thread::spawn(move || {
             runtime().block_on(async move {
                 let any = ListenAddress::One(([127, 0, 0, 1], 0).into());
-                let listeners = bind(&[any]).await.expect("a free port");
-                tell.send(listeners[0].local_addr().expect("bound")).expect("the test waits");
+                let main = bind(&[any]).await.expect("a free port");
+                tell.send(address(&main[0])).expect("the test waits");
+                let listeners = Listeners { main, ..Listeners::default() };
+                let source = SettingsSource::open_to_all(Arc::default());
+                let guard = Guard::new(source, max_requests).expect("random numbers");
                 let shutdown = async move { drop(stopped.await) };
-                serve(listeners, pipeline, options, counter, shutdown).await;
+                serve(listeners, pipeline, options, guard, counter, shutdown).await;
             });
         });
         let address = told.recv().expect("the server starts");
@@ -160,6 +170,13 @@ impl Drop for Server {
         if !std::thread::panicking() {
             self.join();
         }
+    }
+}
+
+fn address(listener: &Listener) -> SocketAddr {
+    match listener {
+        Listener::Tcp(listener) => listener.local_addr().expect("bound"),
+        Listener::Unix(..) => panic!("not over TCP"),
     }
 }
 
