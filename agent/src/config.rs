@@ -103,6 +103,18 @@ pub struct AgentArguments {
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub web_telemetry_path: Option<String>,
 
+    /// Whether OpenMetrics has a `_created` sample for each series: true or false. A server
+    /// without a use for them stores each as one more series
+    /// [env: RINGMETER_WEB_OPENMETRICS_CREATED] [default: false]
+    #[arg(
+        long = "web.openmetrics-created",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub web_openmetrics_created: Option<String>,
+
     /// How long to go on serving after SIGTERM until one scrape has fetched the final values, as
     /// 500ms, 20s or 1m30s, up to 1h; 0 to stop at once [env: RINGMETER_WEB_SHUTDOWN_LINGER]
     /// [default: 20s]
@@ -161,6 +173,8 @@ pub struct WebConfig {
     pub listen_addresses: Vec<ListenAddress>,
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
+    /// Whether OpenMetrics has a `_created` sample for each series.
+    pub openmetrics_created: bool,
     /// How long serving goes on after SIGTERM for one scrape of the final values.
     pub shutdown_linger: Duration,
     /// How the server is reached, and by whom.
@@ -225,6 +239,11 @@ impl AgentConfig {
             ["--web.telemetry-path", "RINGMETER_WEB_TELEMETRY_PATH"],
             str::parse,
         );
+        let openmetrics_created = reader.value(
+            written.web_openmetrics_created.as_deref(),
+            ["--web.openmetrics-created", "RINGMETER_WEB_OPENMETRICS_CREATED"],
+            |text| text.parse().map_err(|_| Reason::Boolean),
+        );
         let shutdown_linger = reader.value(
             written.web_shutdown_linger.as_deref(),
             ["--web.shutdown-linger", "RINGMETER_WEB_SHUTDOWN_LINGER"],
@@ -247,6 +266,7 @@ impl AgentConfig {
         let web = WebConfig {
             listen_addresses: listen_addresses.unwrap_or_else(|| vec![ListenAddress::default()]),
             telemetry_path: telemetry_path.unwrap_or_default(),
+            openmetrics_created: openmetrics_created.unwrap_or(false),
             shutdown_linger: shutdown_linger.unwrap_or(Duration::from_secs(20)),
             access,
         };

@@ -12,7 +12,9 @@
 //! number is the rank. An empty window gives NaN.
 
 mod buckets;
+mod exemplars;
 mod keep;
+mod native;
 mod sliding;
 
 use std::sync::Arc;
@@ -20,10 +22,14 @@ use std::sync::Arc;
 use ringmeter_layout::bucket;
 
 use crate::budget::Budget;
+use crate::snapshot::Exemplar;
 use crate::sum::FloatSum;
 
 pub use buckets::{Buckets, Place, SCHEMA};
+pub use native::NativeScratch;
 pub use sliding::Sliding;
+
+use exemplars::Exemplars;
 
 /// The observations of one series.
 #[derive(Debug)]
@@ -34,13 +40,21 @@ pub struct Distribution {
     sum: FloatSum,
     buckets: Buckets,
     sliding: Option<Box<Sliding>>,
+    exemplars: Exemplars,
 }
 
 impl Distribution {
     /// No observations yet. `sliding` is the window for quantiles, where there are any.
     pub fn new(bounds: Arc<[f64]>, sliding: Option<Box<Sliding>>) -> Self {
         let classic = vec![0; bounds.len() + 1].into();
-        Self { bounds, classic, sum: FloatSum::default(), buckets: Buckets::default(), sliding }
+        Self {
+            bounds,
+            classic,
+            sum: FloatSum::default(),
+            buckets: Buckets::default(),
+            sliding,
+            exemplars: Exemplars::default(),
+        }
     }
 
     /// Adds one observation; says whether it was one (NaN is none).
@@ -60,6 +74,20 @@ impl Distribution {
         }
         self.place(Place::of(value), 1, Some(now_ns), budget);
         true
+    }
+
+    /// Adds the observation of an exemplar, and keeps the exemplar if it is the newest of its
+    /// bucket and there is memory for it.
+    pub fn observe_exemplar(&mut self, exemplar: Exemplar, now_ns: u64, budget: &mut Budget) {
+        // An exemplar's value is finite.
+        self.observe(exemplar.value(), now_ns, budget);
+        let at = bucket::classic_index(&self.bounds, exemplar.value());
+        self.exemplars.keep(at, self.classic.len(), exemplar, budget);
+    }
+
+    /// The newest exemplar of each classic bucket that has one, from the lowest to the highest.
+    pub fn exemplars(&self) -> impl Iterator<Item = &Exemplar> {
+        self.exemplars.iter()
     }
 
     /// Adds `count` observations to a base-2 bucket, and to the sliding window if `now_ns` is
@@ -109,7 +137,9 @@ impl Distribution {
     /// Returns the memory of its buckets.
     pub fn give_back(self, budget: &mut Budget) {
         let sliding = self.sliding.as_ref().map_or(0, |sliding| sliding.size_bytes());
-        budget.give_back(self.buckets.size_bytes().saturating_add(sliding));
+        let exemplars = self.exemplars.cost_bytes();
+        let buckets = self.buckets.size_bytes();
+        budget.give_back(buckets.saturating_add(sliding).saturating_add(exemplars));
     }
 
     /// Appends an estimate for each of the increasing `objectives` over the sliding window.

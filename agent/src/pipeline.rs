@@ -181,6 +181,18 @@ impl Pipeline {
         }
     }
 
+    /// Sets the wall clock: `unix_ns` since 1970 when the monotonic clock says `now_ns`. Without
+    /// it nothing says when a series began.
+    pub fn set_unix_time(&mut self, unix_ns: u64, now_ns: u64) {
+        self.aggregate.set_unix_time(unix_ns, now_ns);
+    }
+
+    /// Whether snapshots have native histograms from here on: making them takes time that is
+    /// wasted unless somebody scrapes protobuf.
+    pub fn show_native(&mut self, is_shown: bool) {
+        self.view.show_native(is_shown);
+    }
+
     /// Shows these counts of the web server from now on.
     pub fn show_web_counts(&mut self, counts: Arc<WebCounts>) {
         self.web = counts;

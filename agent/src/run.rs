@@ -220,7 +220,8 @@ async fn serve_until_stopped(
     mut stops: Stops,
 ) -> Result<(), RunError> {
     let served = ScrapesServed::new();
-    let options = WebOptions::new(web.telemetry_path.clone());
+    let mut options = WebOptions::new(web.telemetry_path.clone());
+    options.render.created_samples = web.openmetrics_created;
     let (waiting, linger) = (served.clone(), web.shutdown_linger);
     let mut outcome = Ok(());
     let shutdown = async {

@@ -1,7 +1,7 @@
 //! The agent's web server: metrics, health, readiness and a landing page.
 //!
 //! ```text
-//!   bind ► serve ─ accept ─ TLS ─ guard ─ answer ─┬─ Pipeline::scrape ► Renderer ► body
+//!   bind ► serve ─ accept ─ TLS ─ guard ─ answer ─┬─ negotiate ► scrape ► Renderer ► body
 //!                    │        │     │             └─ landing page, /-/healthy, /-/ready
 //!                    │        │     └─ rate limit, login, scrapes in flight
 //!                    │        └─ Watched: bytes to the socket ► ScrapesServed
@@ -25,6 +25,7 @@ pub mod guard;
 mod landing;
 pub mod listen;
 mod logins;
+mod negotiate;
 pub mod server;
 pub mod settings;
 pub mod source;
@@ -34,11 +35,13 @@ mod watchman;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::TelemetryPath;
+use crate::expose::RenderOptions;
 use crate::snapshot::Snapshot;
 
 /// What the server asks of the stages before it.
@@ -47,6 +50,9 @@ pub trait Pipeline: Send + Sync + 'static {
     ///
     /// Concurrent calls may share one snapshot; the server renders a generation once.
     fn scrape(&self) -> impl Future<Output = Result<Arc<Snapshot>, NotReady>> + Send;
+
+    /// Told before a scrape that shows native histograms, which otherwise are not made.
+    fn expect_native_histograms(&self) {}
 
     /// Whether scrapes would be answered; until then `/metrics` and `/-/ready` say 503.
     fn is_ready(&self) -> bool;
@@ -74,11 +80,14 @@ impl fmt::Display for NotReady {
 impl std::error::Error for NotReady {}
 
 /// The server's limits. A connection costs at most its buffers (32 KiB each way, with TLS as much
-/// again) and its share of the rendered text, which all scrapes of a generation have in common.
+/// again) and its share of the rendered pages, which all scrapes of a generation have in common: of
+/// each format two, and one compressed; of the newest snapshot four with selected families.
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
+    /// What is in the formats besides what must be. Default: nothing.
+    pub render: RenderOptions,
     /// Connections at a time, over all listeners; for one more, that which is silent for longest
     /// is closed. Listeners for health alone have 16 of their own. Default 256.
     pub connections_max: usize,
@@ -104,6 +113,7 @@ impl WebOptions {
     pub fn new(telemetry_path: TelemetryPath) -> Self {
         Self {
             telemetry_path,
+            render: RenderOptions::default(),
             connections_max: 256,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
@@ -120,6 +130,7 @@ impl WebOptions {
 #[derive(Debug, Clone)]
 pub struct ScrapesServed {
     latest: Arc<watch::Sender<Served>>,
+    renders: Arc<AtomicU64>,
 }
 
 /// What [`ScrapesServed`] has seen.
@@ -141,12 +152,21 @@ impl Served {
 impl ScrapesServed {
     /// Nothing served yet.
     pub fn new() -> Self {
-        Self { latest: Arc::new(watch::Sender::new(Served::default())) }
+        Self { latest: Arc::new(watch::Sender::new(Served::default())), renders: Arc::default() }
     }
 
     /// What has been served so far.
     pub fn get(&self) -> Served {
         *self.latest.borrow()
+    }
+
+    /// How many pages were rendered for them, of whatever format.
+    pub fn renders(&self) -> u64 {
+        self.renders.load(Ordering::Relaxed)
+    }
+
+    fn note_renders(&self, count: u64) {
+        self.renders.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Waits until a scrape of this generation or a later one has been served.

@@ -24,6 +24,8 @@ pub mod torture;
 
 pub mod http_service;
 
+pub mod scraper;
+
 pub mod prometheus;
 
 pub mod container;

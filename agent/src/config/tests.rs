@@ -36,6 +36,22 @@ fn defaults() {
 }
 
 #[test]
+fn created_samples_are_asked_for() {
+    let is_on = |arguments: &[&str], variables: &[(&str, &str)]| {
+        run(arguments, variables).expect("good").web.openmetrics_created
+    };
+    let variable = |value| [("RINGMETER_WEB_OPENMETRICS_CREATED", value)];
+    assert!(!is_on(&[], &[]));
+    assert!(is_on(&["--web.openmetrics-created"], &[]));
+    assert!(is_on(&[], &variable("true")));
+    assert!(!is_on(&["--web.openmetrics-created=false"], &variable("true")));
+    assert_eq!(
+        problems(&[], &variable("yes")),
+        ["RINGMETER_WEB_OPENMETRICS_CREATED \"yes\": must be one of true, false"]
+    );
+}
+
+#[test]
 fn flags_win_over_the_environment() {
     let variables = [
         ("RINGMETER_DIR", "/from/environment"),

@@ -206,6 +206,8 @@ pub enum Reason {
     UnixHealth,
     /// Not a form of output.
     OutputFormat,
+    /// Neither true nor false.
+    Boolean,
     /// Not a level.
     LogLevel,
     /// Not a format.
@@ -254,6 +256,7 @@ impl fmt::Display for Reason {
                  --web.health-listen-address, or say with --url what to ask",
             ),
             Self::OutputFormat => f.write_str("must be one of text, json, yaml"),
+            Self::Boolean => f.write_str("must be one of true, false"),
             Self::LogLevel => f.write_str("must be one of debug, info, warn, error"),
             Self::LogFormat => f.write_str("must be one of logfmt, json"),
         }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use crate::web::{NotReady, Served};
 
 mod pages;
 mod patience;
+mod scrapes;
 
 /// Longer than anything here should take, short enough to wait for in a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +27,12 @@ struct Fake {
     ready: AtomicBool,
     healthy: AtomicBool,
     hangs: AtomicBool,
+    /// Each scrape gets a snapshot of its own.
+    advances: AtomicBool,
+    /// Native histograms were asked for.
+    native: AtomicBool,
+    /// Scrapes that hang.
+    waiting: AtomicU64,
     snapshot: Mutex<Arc<Snapshot>>,
 }
 
@@ -38,14 +45,31 @@ impl Fake {
 
 impl Pipeline for Fake {
     async fn scrape(&self) -> Result<Arc<Snapshot>, NotReady> {
-        while self.hangs.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if self.hangs.load(Ordering::Relaxed) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            while self.hangs.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        let snapshot = Arc::clone(&self.snapshot.lock().expect("no panic"));
+        let mut newest = self.snapshot.lock().expect("no panic");
+        if self.advances.load(Ordering::Relaxed) {
+            let families = newest.families().to_vec();
+            let generation = newest.generation() + 1;
+            let own = [(&[][..], generation)];
+            let own = FamilyBlock::of_counters("generation_total", "", &own);
+            *newest = Arc::new(Snapshot::new(generation, [vec![own], families].concat()));
+        }
+        let snapshot = Arc::clone(&newest);
+        drop(newest);
         if snapshot.generation() == 0 {
             return Err(NotReady { reason: "Nothing was collected yet.".into() });
         }
         Ok(snapshot)
+    }
+
+    fn expect_native_histograms(&self) {
+        self.native.store(true, Ordering::Relaxed);
     }
 
     fn is_ready(&self) -> bool {
@@ -77,6 +101,9 @@ impl Server {
             ready: AtomicBool::new(true),
             healthy: AtomicBool::new(true),
             hangs: AtomicBool::new(false),
+            advances: AtomicBool::new(false),
+            native: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
             snapshot: Mutex::default(),
         });
         fake.publish(1, vec![FamilyBlock::of_counters("a_total", "Help.", &[(&[], 42)])]);
