@@ -30,8 +30,9 @@
 //!
 //! The first 512 counters ([`lane_cells`](ProducerBuilder::lane_cells)) have a word of their own
 //! beside the ring of each lane, which is never full: about 1 ns, with or without an agent. Further
-//! counters, and what [`Counter::inc_by_f64`] adds, take the way of observations. A gauge always
-//! lives in its cell. `make bench` in the repository measures all of it.
+//! counters, threads without a lane, and what [`Counter::inc_by_f64`] adds, take the way of
+//! observations. A gauge always lives in its cell. `make bench` in the repository measures all of
+//! it.
 //!
 //! # Limits
 //!
