@@ -6,7 +6,7 @@
 //!           chunk table            once more after the counts, so that every counted thing
 //!                                  lies in a chunk that is known
 //!   step    definitions, then records of each lane up to its tail, a round at a time
-//!   finish  spill cells and gauges
+//!   finish  spill cells, cells of lanes, and gauges
 //! ```
 //!
 //! A series is published before a record names it, and a chunk before anything in it. Reading

@@ -1,7 +1,8 @@
-//! Cells: what apps put there while a lane was full is taken by difference; gauges are read.
+//! Cells: what apps put there while a lane was full, and what counters count in lanes, is taken by
+//! difference; gauges are read.
 //!
 //! Cells are cumulative and the agent never resets one. It remembers what it took of each, and
-//! adds what is new. Marks are made at the first spill into a cell, so cells that are never used
+//! adds what is new. Marks are made when something is first taken, so cells that are never used
 //! cost nothing.
 
 mod lanes;

@@ -24,7 +24,8 @@
 //!
 //! In a slot of zeros CURSOR equals END: the fast path takes it for full and leaves for the slow
 //! path, which finds out why. So an unregistered thread, a forked child and a full lane cost the
-//! fast path one comparison together.
+//! fast path one comparison together. LANE_CELLS of zero does the same for counters, which know no
+//! full lane.
 
 use core::cell::Cell;
 

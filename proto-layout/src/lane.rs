@@ -137,7 +137,7 @@ pub fn append(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value
 #[inline(always)]
 #[must_use]
 pub fn published(tail: &Word) -> u64 {
-    // PAIRS WITH: `lane-tail`, the store in `write`.
+    // PAIRS WITH: `lane-tail`, the stores in `write` and `append`.
     tail.load_acquire()
 }
 

@@ -1,4 +1,5 @@
-//! A record: what one call in a hot service leaves in a lane.
+//! A record: what one event in a hot service leaves in a lane, an observation above all. Counters
+//! that have a cell in the lane leave none (see [`cell`](crate::cell)).
 //!
 //! ```text
 //! offset size field   written by  read by

@@ -1,4 +1,5 @@
-//! No agent: the lane is full and stays full, and every record goes to its series' cells.
+//! No agent: the lane is full and stays full, and every observation goes to its series' cells.
+//! Counters go on in their words beside the ring, which the rows of counters show.
 
 use std::sync::{Arc, Barrier};
 use std::thread;

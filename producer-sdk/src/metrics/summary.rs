@@ -12,7 +12,7 @@ use crate::options::Spec;
 /// Observations, shown as quantiles over a sliding window, with count and sum.
 ///
 /// The quantiles are computed by the agent, over all threads and processes of the service, with a
-/// relative error of at most 1.1 %: recording costs what a counter costs.
+/// relative error of at most 1.1 %: recording costs the same however many quantiles there are.
 ///
 /// ```
 /// use ringmeter::Summary;
