@@ -118,7 +118,8 @@ fn head_and_other_methods_and_names() {
 #[test]
 fn scrapes_at_the_same_time_share_pages() {
     let directory = Directory::new();
-    let agent = Agent::start(directory.path());
+    // More than the 40 that are answered at a time by default.
+    let agent = Agent::start_with(directory.path(), &["--web.max-requests", "100"]);
     let mut worker = Worker::start(directory.path(), "wide --series 5000");
     worker.wait_until_done();
     let bodies: Vec<String> = std::thread::scope(|scope| {
