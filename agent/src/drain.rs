@@ -317,7 +317,8 @@ impl Segment {
             self.cells.settled_ns = context.now_ns;
         }
         let waited = context.now_ns.saturating_sub(self.cells.lanes_taken_ns);
-        if is_scrape || waited >= context.limits.spill_interval_ns {
+        let is_taken = self.cells.taken_ns == context.now_ns;
+        if !is_taken && (is_scrape || waited >= self.cells.lanes_interval_ns(context.limits)) {
             self.cells.take_lanes(&lanes, &*self.source, context)?;
         }
         if !is_last && (is_scrape || is_first || (is_time && self.cells.follows_gauges())) {

@@ -203,7 +203,7 @@ impl Cells {
     /// How long to wait between two looks at the spill: reading cells costs a fifth of the time
     /// at most, at a byte per nanosecond.
     pub fn interval_ns(&self, at_least_ns: u64) -> u64 {
-        at_least_ns.max(self.size_bytes.saturating_mul(5))
+        at_least_ns.max(self.size_bytes.saturating_add(self.lanes.size_bytes()).saturating_mul(5))
     }
 
     /// Whether gauges are to be read between scrapes.
@@ -223,10 +223,15 @@ impl Cells {
         self.sort();
         let Context { aggregate, buffers, counts, now_ns, limits } = context;
         self.lanes.read(lanes, source, &mut buffers.words)?;
+        // Where a later read fails, some marks have these sums and others the ones before: then
+        // only the marks tell, the next time.
+        self.lanes.forget();
         let (held, marks, sums) = (&mut self.held_bytes, &mut self.marks, &self.lanes);
         let share_max_bytes = limits.segment_memory_max_bytes;
         // What is in the cells of the dead is taken now or never, whatever memory there is.
-        let share_max_bytes = if self.is_last { None } else { Some(share_max_bytes) };
+        // And what a baseline does not remember would be added later as if it were new.
+        let is_forced = self.is_last || take == Take::Baseline;
+        let share_max_bytes = if is_forced { None } else { Some(share_max_bytes) };
         let mut is_left = false;
         each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
             if let (Some(_), Some(integer)) = (cell.lane_cell, words.first_mut()) {
@@ -244,7 +249,7 @@ impl Cells {
                 marks.note(cell.offset_bytes, &[], words);
             }
         })?;
-        aggregate.rejected.add(RejectReason::Family, self.lanes.settle());
+        aggregate.rejected.add(RejectReason::Family, self.lanes.settle(take));
         self.taken_ns = *now_ns;
         self.lanes_taken_ns = *now_ns;
         self.is_due = is_left;

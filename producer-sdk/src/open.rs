@@ -67,10 +67,7 @@ impl Inner {
             return Ok(());
         }
         let filled = self.fill(segment);
-        // The entry that was registered just now has counted nothing yet.
-        if done + 1 < all {
-            self.move_private_counts(segment);
-        }
+        self.move_private_counts(segment, done);
         filled
     }
 
@@ -101,10 +98,12 @@ impl Inner {
         Ok(())
     }
 
-    fn move_private_counts(&self, segment: &Segment) {
+    /// Moves what was counted before the entries from `first` on had their place.
+    fn move_private_counts(&self, segment: &Segment, first: usize) {
         // See `slow::apply_privately` for the other half of this fence.
         fence_all();
-        for entry in self.registry.log.iter() {
+        let mut is_any_changed = false;
+        for entry in self.registry.log.iter_from(first) {
             let Entry::Series(series) = entry else { continue };
             if !segment.has_defined(series.log_index) {
                 continue;
@@ -115,8 +114,11 @@ impl Inner {
             if let Some(word) = segment.memory().and_then(|memory| memory.word(at)) {
                 word.store_relaxed(state);
             }
+            is_any_changed |= state != 0;
         }
-        segment.publish_retire_change();
+        if is_any_changed {
+            segment.publish_retire_change();
+        }
         let Some(private) = &self.private else { return };
         let rejections = core::mem::offset_of!(RawLive, rejected_nan) as u64
             ..core::mem::offset_of!(RawLive, reserved) as u64;
@@ -176,7 +178,7 @@ mod linux {
             if let Some(ancestor) = ancestor {
                 ancestor.close_inherited();
             }
-            self.move_private_counts(segment);
+            self.move_private_counts(segment, 0);
             Ok(segment)
         }
 

@@ -177,11 +177,12 @@ impl Inner {
             log_index: self.registry.log.len() as u64,
             state: Word::new(0),
         }));
+        self.publish(registration, Entry::Series(series))
+            .map_err(|error| no_space(name, &error))?;
+        // Once it is listed: a child that is forked before that makes one of its own.
         if is_overflow {
             family.overflow.set(series);
         }
-        self.publish(registration, Entry::Series(series))
-            .map_err(|error| no_space(name, &error))?;
         maps.add_series(series);
         Ok(series)
     }

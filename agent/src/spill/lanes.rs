@@ -5,8 +5,9 @@
 
 use ringmeter_layout::cell;
 
-use super::{Cells, SpillCell};
+use super::{Cells, SpillCell, Take};
 use crate::context::Context;
+use crate::limits::Limits;
 use crate::quarantine::Refusal;
 use crate::reject::RejectReason;
 use crate::source::Source;
@@ -16,8 +17,12 @@ use crate::source::Source;
 pub(super) struct LaneSums {
     /// Counters defined so far, with or without a cell in lanes.
     counters: u32,
-    /// As taken last, for the counters that were known then.
+    /// As taken last, for the counters that were known then; none while only the marks tell.
     taken: Vec<u64>,
+    /// As taken before that.
+    before: Vec<u64>,
+    /// What one reading of all lanes takes.
+    size_bytes: u64,
     /// As read last.
     read: Vec<u64>,
     /// Positions in the sorted list of cells, for counters that have one.
@@ -31,17 +36,31 @@ impl LaneSums {
         at.and_then(|at| self.read.get(at)).copied().unwrap_or(0)
     }
 
-    /// Everything read is in the marks. Returns what came to counters that were refused, since
-    /// the last time.
-    pub(super) fn settle(&mut self) -> u64 {
+    /// What is read next is told from the marks alone.
+    pub(super) fn forget(&mut self) {
+        if !self.taken.is_empty() {
+            self.before = std::mem::take(&mut self.taken);
+        }
+    }
+
+    /// Everything read is in the marks, where there was memory for them. Returns what came to
+    /// counters that were refused.
+    pub(super) fn settle(&mut self, take: Take) -> u64 {
         let mut refused = 0_u64;
-        for (at, (now, before)) in self.read.iter().zip(&self.taken).enumerate() {
-            if self.positions.get(at).is_none_or(Option::is_none) {
-                refused = refused.saturating_add(now.saturating_sub(*before));
+        for (at, now) in self.read.iter().enumerate() {
+            let before = self.before.get(at).copied().unwrap_or(0);
+            if self.positions.get(at).is_none_or(Option::is_none) && take == Take::Fresh {
+                refused = refused.saturating_add(now.saturating_sub(before));
             }
         }
         self.taken.clone_from(&self.read);
+        self.before.clear();
         refused
+    }
+
+    /// What one reading of all lanes takes, bytes.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 
     /// Finds the counters in the sorted list of cells.
@@ -70,6 +89,7 @@ impl LaneSums {
         let length = self.counters.min(lanes.cells) as usize;
         self.read.clear();
         self.read.resize(length, 0);
+        self.size_bytes = (length * 8 * lanes.offsets_bytes.len()) as u64;
         let Some(words) = buffer.get_mut(..length) else { return Ok(()) };
         for offset_bytes in lanes.offsets_bytes {
             source
@@ -98,6 +118,11 @@ impl Cells {
         let number = self.lanes.counters;
         self.lanes.counters = number.saturating_add(1);
         (number < lane_cells).then_some(number)
+    }
+
+    /// How long to wait between two looks at the cells of lanes, as for the shared ones.
+    pub fn lanes_interval_ns(&self, limits: &Limits) -> u64 {
+        limits.spill_interval_ns.max(self.lanes.size_bytes.saturating_mul(5))
     }
 
     /// Adds what is new in the cells of lanes, for those counters of which lanes were read before

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 
+use ringmeter_agent::limits::Limits;
 use ringmeter_layout::naming::Kind;
 
 use crate::scratch::Scratch;
@@ -281,4 +282,22 @@ fn a_stopped_process_is_not_a_dead_one_and_nothing_is_needed_to_start() {
     let ack = fs::File::open(ack).expect("ack");
     ack.read_exact_at(&mut word, 48).expect("state");
     assert_eq!(u64::from_le_bytes(word), ringmeter_layout::ack::STATE_ACTIVE);
+}
+
+/// What a baseline has no memory for must not be added later.
+#[test]
+fn a_baseline_is_remembered_whatever_memory_there_is() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    app.writer.spill_observe(app.histogram, 0.5);
+    app.writer.hold_in_lane(0, 1, 1000);
+    Stage::new(&scratch).scrape();
+    lose_ledger(&scratch);
+    let limits = Limits { segment_memory_max_bytes: 1800, ..Limits::default() };
+    let mut next = Stage::with(&scratch, limits);
+    let totals = |text: &str| (find(text, "n_total"), find(text, "h_count"));
+    assert_eq!(totals(&next.scrape()), (Some(0.0), Some(0.0)));
+    app.writer.hold_in_lane(0, 1, 1002);
+    app.writer.die();
+    assert_eq!(totals(&next.scrape()), (Some(2.0), Some(0.0)));
 }
