@@ -7,6 +7,7 @@
 
 mod demo;
 mod duration;
+pub mod file;
 mod value;
 
 use std::ffi::OsString;
