@@ -51,4 +51,8 @@ pub mod web;
 
 pub mod run;
 
+pub mod lint;
+
+pub mod check;
+
 pub mod demo;

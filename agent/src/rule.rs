@@ -5,6 +5,7 @@
 //! and labels that result go through the [`relabel`] rules, in order.
 
 mod glob;
+mod labels;
 pub mod relabel;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use ringmeter_layout::naming::GaugeRule;
 
 pub use glob::Glob;
+pub use labels::labels_of;
 pub use relabel::{Action, Label, RelabelRule, Relabeled, relabel};
 
 /// The finest native schema that the agent's own buckets can be shown in.
@@ -20,8 +22,8 @@ pub const NATIVE_SCHEMA_MAX: i8 = 5;
 pub const NATIVE_SCHEMA_MIN: i8 = -4;
 /// Native buckets of a histogram, where nothing else is said: the usual limit of client libraries.
 pub const NATIVE_BUCKETS_MAX_DEFAULT: u32 = 160;
-/// The zero bucket's edge of client libraries: 2^-128.
-pub const NATIVE_ZERO_THRESHOLD_DEFAULT: f64 = 2.938_735_877_055_719e-39;
+/// The smallest magnitude that the agent's own buckets tell from zero: 2^-64.
+pub const NATIVE_ZERO_THRESHOLD_MIN: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 
 /// How a native histogram is made from the agent's base-2 buckets.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +43,7 @@ impl Default for NativeView {
         Self {
             schema: NATIVE_SCHEMA_MAX,
             buckets_max: NATIVE_BUCKETS_MAX_DEFAULT,
-            zero_threshold: NATIVE_ZERO_THRESHOLD_DEFAULT,
+            zero_threshold: NATIVE_ZERO_THRESHOLD_MIN,
             zero_threshold_max: 0.0,
         }
     }
@@ -76,13 +78,16 @@ pub struct Forms {
     pub summary: bool,
 }
 
+/// A label's name, and what its value must be.
+pub type LabelGlob = (Box<str>, Glob);
+
 /// How the metrics that it selects are exposed. `None` leaves a thing as it was declared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewRule {
     /// The names selected.
     pub metric: Glob,
-    /// Labels that a series must have to be selected, with their values.
-    pub labels: Box<[(Box<str>, Glob)]>,
+    /// Labels that a series must have to be selected.
+    pub labels: Box<[LabelGlob]>,
     /// Nothing of it is shown.
     pub drop: bool,
     /// Another name.

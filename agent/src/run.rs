@@ -11,6 +11,7 @@
 
 mod drain_thread;
 mod exclusive;
+mod reload;
 
 use std::fmt;
 use std::io;
@@ -26,6 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::attach::Files;
+use crate::config::file::FileConfig;
 use crate::config::{AgentConfig, WebConfig};
 use crate::discover::Watcher;
 use crate::ledger::Place;
@@ -35,6 +37,7 @@ use crate::web::server::{BindError, Either, bind, first_of, serve};
 use crate::web::{Pipeline as _, ScrapesServed, WebOptions};
 use drain_thread::DrainThread;
 use exclusive::Exclusive;
+use reload::{Reloader, unix_seconds};
 
 /// Name of the ledger in the agent's own directory.
 const LEDGER_FILE: &str = "ledger";
@@ -91,8 +94,8 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 ///
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
-pub fn run(config: &AgentConfig) -> Result<(), RunError> {
-    let limits = Limits::default();
+pub fn run(config: &AgentConfig, file: FileConfig) -> Result<(), RunError> {
+    let limits = file.limits.clone();
     let directory = open_directory(config)?;
     // Held until the end: the lock falls with it.
     let _exclusive = Exclusive::take(&directory.agent_path())?;
@@ -105,12 +108,18 @@ pub fn run(config: &AgentConfig) -> Result<(), RunError> {
     runtime.block_on(async {
         let listeners = bind(&config.web.listen_addresses).await.map_err(RunError::Bind)?;
         let stops = Stops::new().map_err(io_error("handle signals"))?;
+        let hangups = signal(SignalKind::hangup()).map_err(io_error("handle signals"))?;
         let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
-        let pipeline = open_ledger(config, &directory, files, limits)?;
-        let (drain, ended) =
-            DrainThread::start(pipeline, watcher).map_err(io_error("start the draining thread"))?;
+        let mut pipeline = open_ledger(config, &directory, files, limits)?;
+        pipeline.set_up(&file, !config.web.disable_exporter_metrics, unix_seconds());
+        pipeline.configure(file, unix_seconds(), 0);
+        let reloader = Reloader::new(config.config_file.as_deref());
+        let (drain, ended) = DrainThread::start(pipeline, watcher, reloader)
+            .map_err(io_error("start the draining thread"))?;
         let drain = Arc::new(drain);
+        let reloads = tokio::spawn(reload_on_signal(Arc::clone(&drain), hangups));
         let outcome = serve_until_stopped(&config.web, listeners, &drain, ended, stops).await;
+        reloads.abort();
         drain.stop();
         outcome
     })
@@ -163,7 +172,8 @@ async fn serve_until_stopped(
     mut stops: Stops,
 ) -> Result<(), RunError> {
     let served = ScrapesServed::new();
-    let options = WebOptions::new(web.telemetry_path.clone());
+    let mut options = WebOptions::new(web.telemetry_path.clone());
+    options.enable_lifecycle = web.enable_lifecycle;
     let (waiting, linger) = (served.clone(), web.shutdown_linger);
     let mut outcome = Ok(());
     let shutdown = async {
@@ -174,6 +184,13 @@ async fn serve_until_stopped(
     };
     serve(listeners, Arc::clone(drain), options, served, shutdown).await;
     outcome
+}
+
+/// SIGHUP reads the configuration again; what came of it is logged and in a metric.
+async fn reload_on_signal(drain: Arc<DrainThread>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        let _ = drain.reload().await;
+    }
 }
 
 /// Completes when the agent may go: after a signal, and one scrape, the linger or a second signal.

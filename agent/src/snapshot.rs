@@ -163,6 +163,11 @@ impl LabelText {
         fragment::values(&self.0)
     }
 
+    /// Whether it is the same text, and not only an equal one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The text without braces; empty for a series without labels.
     pub fn as_str(&self) -> &str {
         &self.0

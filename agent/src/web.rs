@@ -32,6 +32,15 @@ pub trait Pipeline: Send + Sync + 'static {
     /// Concurrent calls may share one snapshot; the server renders a generation once.
     fn scrape(&self) -> impl Future<Output = Result<Arc<Snapshot>, NotReady>> + Send;
 
+    /// Reads the configuration again; completes when it is in force.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not, in words for whoever asked; what was in force before still is.
+    fn reload(&self) -> impl Future<Output = Result<(), String>> + Send {
+        std::future::ready(Err("nothing can be read again".to_owned()))
+    }
+
     /// Whether scrapes would be answered; until then `/metrics` and `/-/ready` say 503.
     fn is_ready(&self) -> bool;
 
@@ -63,6 +72,8 @@ impl std::error::Error for NotReady {}
 pub struct WebOptions {
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
+    /// Whether `/-/reload` may be asked. Default no.
+    pub enable_lifecycle: bool,
     /// Connections at a time, over all listeners; more wait in the listen queue. One is in
     /// reserve for each listener. Default 256.
     pub connections_max: usize,
@@ -84,6 +95,7 @@ impl WebOptions {
     pub fn new(telemetry_path: TelemetryPath) -> Self {
         Self {
             telemetry_path,
+            enable_lifecycle: false,
             connections_max: 256,
             head_timeout: Duration::from_secs(20),
             scrape_timeout: Duration::from_secs(10),

@@ -148,6 +148,7 @@ impl Aggregate {
         // What it costs is in the metric's cost.
         if let Some(series) = self.registry.add_row(family, &pairs, slot, 0) {
             debug_assert_eq!(series.row, OVERFLOW_ROW);
+            self.give_first_window(series, now_ns);
             self.remember_gauge(series, slot);
             if self.log.is_explicit
                 && let Some(entry) = entry_of(&self.registry, series)

@@ -176,6 +176,8 @@ pub enum Reason {
         /// The largest number allowed.
         high: u64,
     },
+    /// Neither true nor false.
+    Flag,
     /// Not a level.
     LogLevel,
     /// Not a format.
@@ -205,6 +207,7 @@ impl fmt::Display for Reason {
                 limit.as_secs()
             ),
             Self::Number { low, high } => write!(f, "must be a whole number from {low} to {high}"),
+            Self::Flag => f.write_str("must be true or false"),
             Self::LogLevel => f.write_str("must be one of debug, info, warn, error"),
             Self::LogFormat => f.write_str("must be one of logfmt, json"),
         }

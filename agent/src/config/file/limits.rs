@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::section::{At, Problems, Section, format_bytes};
 use crate::config::duration;
-use crate::limits::Limits;
+use crate::limits::{Limits, RETENTION_MAX_NS};
 
 /// How a limit is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +15,23 @@ enum Form {
     Duration,
 }
 
+impl Form {
+    fn write(self, value: u64) -> String {
+        match self {
+            Self::Count => value.to_string(),
+            Self::Bytes => format_bytes(value),
+            Self::Duration => duration::format(Duration::from_nanos(value)),
+        }
+    }
+}
+
 /// A field of [`Limits`], whatever its type.
 enum Field<'a> {
     Size(&'a mut usize),
     Word(&'a mut u64),
     Half(&'a mut u32),
+    /// 0 stands for none.
+    Optional(&'a mut Option<u64>),
 }
 
 impl Field<'_> {
@@ -28,6 +40,7 @@ impl Field<'_> {
             Self::Size(value) => **value as u64,
             Self::Word(value) => **value,
             Self::Half(value) => u64::from(**value),
+            Self::Optional(value) => value.unwrap_or(0),
         }
     }
 
@@ -37,6 +50,7 @@ impl Field<'_> {
             Self::Size(own) => *own = usize::try_from(value).unwrap_or(usize::MAX),
             Self::Word(own) => *own = value,
             Self::Half(own) => *own = u32::try_from(value).unwrap_or(u32::MAX),
+            Self::Optional(own) => *own = Some(value).filter(|value| *value > 0),
         }
     }
 }
@@ -61,7 +75,7 @@ const LIMITS: &[LimitKey] = &[
         help: "Processes attached at once. The segments of others wait, and lose nothing.",
         form: Form::Count,
         low: 1,
-        high: 65_536,
+        high: 16_384,
         field: |limits| Field::Size(&mut limits.segments_max),
     },
     LimitKey {
@@ -78,15 +92,25 @@ const LIMITS: &[LimitKey] = &[
                rejected and counted.",
         form: Form::Count,
         low: 1,
-        high: 1 << 20,
+        high: 1 << 17,
         field: |limits| Field::Size(&mut limits.families_max),
     },
     LimitKey {
-        key: "variants_max",
-        help: "Contradicting definitions of one metric. Records of others are rejected and counted.",
+        key: "families_per_segment_max",
+        help: "Metrics that one process may define before none that is new is taken from it; up to \
+               families_max.",
         form: Form::Count,
         low: 1,
-        high: 4096,
+        high: 1 << 17,
+        field: |limits| Field::Size(&mut limits.families_per_segment_max),
+    },
+    LimitKey {
+        key: "variants_max",
+        help: "Contradicting definitions of one metric. Records of others are rejected and \
+               counted.",
+        form: Form::Count,
+        low: 1,
+        high: 1024,
         field: |limits| Field::Size(&mut limits.variants_max),
     },
     LimitKey {
@@ -94,40 +118,56 @@ const LIMITS: &[LimitKey] = &[
         help: "Series over all metrics. Beyond, values count in the metric's overflow series.",
         form: Form::Count,
         low: 1,
-        high: 1 << 24,
+        high: 1 << 19,
         field: |limits| Field::Size(&mut limits.series_max),
+    },
+    LimitKey {
+        key: "series_per_family_max",
+        help: "Series of one metric, its overflow series included; up to series_max.",
+        form: Form::Count,
+        low: 2,
+        high: 1 << 19,
+        field: |limits| Field::Size(&mut limits.series_per_family_max),
     },
     LimitKey {
         key: "series_per_segment_max",
         help: "Series that one process may define. Beyond, values count in the overflow series.",
         form: Form::Count,
         low: 1,
-        high: 1 << 24,
+        high: 1 << 19,
         field: |limits| Field::Size(&mut limits.series_per_segment_max),
     },
     LimitKey {
-        key: "memory_max",
-        help: "Memory for texts, buckets and marks of all processes. Beyond, detail is given up and \
-               counted; totals are kept.",
+        key: "label_value_max",
+        help: "Longest label value. A series with a longer one counts in the overflow series.",
         form: Form::Bytes,
-        low: 1 << 20,
-        high: 1 << 40,
+        low: 16,
+        high: 1024,
+        field: |limits| Field::Size(&mut limits.label_value_max_bytes),
+    },
+    LimitKey {
+        key: "memory_max",
+        help: "Memory for texts, buckets and marks of all processes. Beyond, detail is given up \
+               and counted; totals are kept.",
+        form: Form::Bytes,
+        low: 16 << 20,
+        high: 64 << 30,
         field: |limits| Field::Word(&mut limits.memory_max_bytes),
     },
     LimitKey {
         key: "segment_memory_max",
         help: "Memory for the definitions of one process. Beyond, its segment is refused.",
         form: Form::Bytes,
-        low: 1 << 16,
-        high: 1 << 40,
+        low: 1 << 20,
+        high: 64 << 30,
         field: |limits| Field::Word(&mut limits.segment_memory_max_bytes),
     },
     LimitKey {
         key: "cells_per_segment_max",
         help: "Cells of one process that are read. What is in others waits there.",
         form: Form::Bytes,
-        low: 1 << 16,
-        high: 1 << 40,
+        low: 1 << 20,
+        high: 1 << 30,
         field: |limits| Field::Word(&mut limits.cells_per_segment_max_bytes),
     },
     LimitKey {
@@ -135,7 +175,7 @@ const LIMITS: &[LimitKey] = &[
         help: "Definitions read from one process between two looks at the others.",
         form: Form::Count,
         low: 1,
-        high: 1 << 20,
+        high: 65_536,
         field: |limits| Field::Half(&mut limits.definitions_per_round),
     },
     LimitKey {
@@ -155,11 +195,29 @@ const LIMITS: &[LimitKey] = &[
         field: |limits| Field::Word(&mut limits.records_per_step),
     },
     LimitKey {
+        key: "records_per_pass",
+        help: "Records read from one process in a pass, four times as many in a scrape's; a \
+               definition counts as 64.",
+        form: Form::Count,
+        low: 65_536,
+        high: 1 << 30,
+        field: |limits| Field::Word(&mut limits.records_per_pass),
+    },
+    LimitKey {
+        key: "records_per_second",
+        help: "Records read from one process in a second, on average, and at least ten times \
+               records_per_pass. The rest waits, or comes through cells.",
+        form: Form::Count,
+        low: 655_360,
+        high: 1 << 40,
+        field: |limits| Field::Word(&mut limits.records_per_second),
+    },
+    LimitKey {
         key: "pass_duration_max",
         help: "A pass ends after this, even if lanes are not empty.",
         form: Form::Duration,
         low: MILLISECOND_NS,
-        high: 10 * SECOND_NS,
+        high: SECOND_NS,
         field: |limits| Field::Word(&mut limits.pass_duration_max_ns),
     },
     LimitKey {
@@ -175,14 +233,14 @@ const LIMITS: &[LimitKey] = &[
         help: "Cells are read at most once in this time, and at every scrape.",
         form: Form::Duration,
         low: MILLISECOND_NS,
-        high: 60 * SECOND_NS,
+        high: 10 * SECOND_NS,
         field: |limits| Field::Word(&mut limits.spill_interval_ns),
     },
     LimitKey {
         key: "spill_late_after",
         help: "What was found in cells later than this is left out of sliding windows.",
         form: Form::Duration,
-        low: MILLISECOND_NS,
+        low: SECOND_NS,
         high: 3600 * SECOND_NS,
         field: |limits| Field::Word(&mut limits.spill_late_after_ns),
     },
@@ -191,17 +249,26 @@ const LIMITS: &[LimitKey] = &[
         help: "How often it is asked whether a process is still there.",
         form: Form::Duration,
         low: MILLISECOND_NS,
-        high: 60 * SECOND_NS,
+        high: SECOND_NS,
         field: |limits| Field::Word(&mut limits.life_interval_ns),
     },
     LimitKey {
         key: "tail_failures_max",
-        help: "A lane's position that cannot be right is read again in this many passes, before its \
-               segment is refused.",
+        help: "A lane's position that cannot be right is read again in this many passes, before \
+               its segment is refused.",
         form: Form::Count,
         low: 1,
         high: 1000,
         field: |limits| Field::Half(&mut limits.tail_failures_max),
+    },
+    LimitKey {
+        key: "retention",
+        help: "A series, and a metric, leaves this long after the last process that defined it; 0s: \
+               never. At least 1s otherwise.",
+        form: Form::Duration,
+        low: 0,
+        high: RETENTION_MAX_NS,
+        field: |limits| Field::Optional(&mut limits.retention_ns),
     },
 ];
 
@@ -225,6 +292,18 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
             (limit.field)(&mut limits).set(value);
         }
     }
+    // What depends on other limits.
+    if let Err(error) = limits.validate() {
+        let is_own = |limit: &&LimitKey| error.field.starts_with(limit.key);
+        // Of `memory_max` and its like the longest key that fits.
+        let own = LIMITS.iter().filter(is_own).max_by_key(|limit| limit.key.len());
+        if let Some(limit) = own {
+            let (least, most) = (limit.form.write(error.least), limit.form.write(error.most));
+            let value = limit.form.write(error.value);
+            let message = format!("must be from {least} to {most} beside the others, not {value}");
+            problems.add(section.line_of(limit.key), &section.path_of(limit.key), message);
+        }
+    }
     Some(limits)
 }
 
@@ -232,13 +311,27 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
 pub(super) fn documented() -> impl Iterator<Item = (&'static str, String, String)> {
     LIMITS.iter().map(|limit| {
         let mut limits = Limits::default();
-        let write = |value: u64| match limit.form {
-            Form::Count => value.to_string(),
-            Form::Bytes => format_bytes(value),
-            Form::Duration => duration::format(Duration::from_nanos(value)),
-        };
+        let write = |value: u64| limit.form.write(value);
         let (low, high) = (write(limit.low), write(limit.high));
         let help = format!("{} From {low} to {high}.", limit.help);
         (limit.key, help, write((limit.field)(&mut limits).get()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_a_setting_and_its_default_is_in_its_range() {
+        let fields = format!("{:?}", Limits::default()).matches(": ").count();
+        assert_eq!(LIMITS.len(), fields, "a new limit needs an entry in the table above");
+        for limit in LIMITS {
+            let mut limits = Limits::default();
+            let default = (limit.field)(&mut limits).get();
+            assert!((limit.low..=limit.high).contains(&default), "{}: {default}", limit.key);
+            (limit.field)(&mut limits).set(limit.low);
+            assert_eq!((limit.field)(&mut limits).get(), limit.low, "{}", limit.key);
+        }
+    }
 }

@@ -63,7 +63,8 @@ fn regex(at: At<'_>, problems: &mut Problems) -> Option<Regex> {
             let words = error.to_string();
             let why = words.lines().last().unwrap_or_default().trim_start_matches("error: ");
             let message = format!(
-                "must be a regular expression of RE2's kind, without back-references and look-around: {why}"
+                "must be a regular expression of RE2's kind, without back-references and \
+                 look-around: {why}"
             );
             at.problem(problems, message);
             None
@@ -130,8 +131,8 @@ fn check(rule: &RelabelRule, section: &Section<'_>, problems: &mut Problems) {
     let is_template = rule.action == Replace && rule.target_label.contains('$');
     let is_set = needs_target && !rule.target_label.is_empty();
     if is_set && !is_template && !is_label_name(&rule.target_label) {
-        let message = "must be the name of a label that can be set, as job or __name__, and not le, \
-                       quantile or ringmeter_overflow";
+        let message = "must be the name of a label that can be set, as job or __name__, and not \
+                       le, quantile or ringmeter_overflow";
         problems.add(section.line_of("target_label"), &section.path_of("target_label"), message);
     }
 }

@@ -354,6 +354,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 /// A size as the file has it.
 pub(super) fn format_bytes(bytes: u64) -> String {
     let units = [("GiB", 30u32), ("MiB", 20), ("KiB", 10)];
-    let fitting = units.into_iter().find(|(_, shift)| bytes > 0 && bytes % (1 << shift) == 0);
+    let fitting =
+        units.into_iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
     fitting.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }

@@ -73,8 +73,8 @@ metric_relabel_configs:
     source_labels: [z]
 "#;
     let expected = [
-        "line 2: limits.series_max: must be a whole number from 1 to 16777216, not \"many\"",
-        "line 3: limits.memory_max: must be a size from 1MiB to 1024GiB, as 64MiB, not \"64 MB\"",
+        "line 2: limits.series_max: must be a whole number from 1 to 524288, not \"many\"",
+        "line 3: limits.memory_max: must be a size from 16MiB to 64GiB, as 64MiB, not \"64 MB\"",
         "line 4: limits.pass_duraton_max: is not known; did you mean pass_duration_max?",
         "line 5: service_label: must be the name of a label, as service, and not le,",
         "line 7: views[0].metric: must be the name of a metric, in which * stands for any",

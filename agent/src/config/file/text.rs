@@ -55,8 +55,8 @@ views: []
 #                               # before. Default: 5, an error of 1.1 %.
 #     buckets_max: 160          # Where there are more, the zero bucket is widened, then the schema
 #                               # lowered. 4 to 4096. Default: 160.
-#     zero_threshold: 2.938735877055719e-39 # Up to here a value is in the zero bucket, 0 to 1.
-#                               # Default: 2^-128, as written.
+#     zero_threshold: 5.421010862427522e-20 # Up to here a value is in the zero bucket, up to 1;
+#                               # rounded up to a bucket's edge. Default: 2^-64, the least.
 #     zero_threshold_max: 0     # The zero bucket may be widened up to here, 0 to 1. Default: 0, not
 #                               # at all.
 #   summary:                    # Quantiles over a sliding window.

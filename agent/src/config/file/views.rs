@@ -10,8 +10,8 @@ use ringmeter_layout::naming::{
 use super::section::{At, Problems, Section, finite, text, word};
 use super::yaml::{Node, Value};
 use crate::rule::{
-    Forms, Glob, NATIVE_SCHEMA_MAX, NATIVE_SCHEMA_MIN, NativeView, SummaryView, ViewRule,
-    WindowView,
+    Forms, Glob, LabelGlob, NATIVE_SCHEMA_MAX, NATIVE_SCHEMA_MIN, NATIVE_ZERO_THRESHOLD_MIN,
+    NativeView, SummaryView, ViewRule, WindowView,
 };
 
 /// As many views may stand in the file: each is compared with each metric that appears.
@@ -170,7 +170,7 @@ fn glob(at: At<'_>, problems: &mut Problems) -> Option<Glob> {
     Some(Glob::new(&text))
 }
 
-fn labels(at: At<'_>, problems: &mut Problems) -> Option<Box<[(Box<str>, Glob)]>> {
+fn labels(at: At<'_>, problems: &mut Problems) -> Option<Box<[LabelGlob]>> {
     let Value::Map(entries) = &at.node.value else {
         at.expected(problems, "a mapping from names of labels to values, as {route: \"/pay*\"}");
         return None;
@@ -179,7 +179,7 @@ fn labels(at: At<'_>, problems: &mut Problems) -> Option<Box<[(Box<str>, Glob)]>
         at.problem(problems, format!("has {} labels; at most {LABELS_MAX} fit", entries.len()));
         return None;
     }
-    let mut labels: Vec<(Box<str>, Glob)> = Vec::new();
+    let mut labels: Vec<LabelGlob> = Vec::new();
     for (key, node) in entries {
         let name = key_text(key);
         let path = format!("{}.{}", at.path, super::yaml::shortened(&name));
@@ -297,8 +297,11 @@ fn native(at: At<'_>, problems: &mut Problems) -> Option<Option<NativeView>> {
         value
     });
     let buckets_max = section.number("buckets_max", (4, NATIVE_BUCKETS_MAX), problems);
-    let zero_threshold = section.read("zero_threshold", problems, threshold);
-    let zero_threshold_max = section.read("zero_threshold_max", problems, threshold);
+    let zero_threshold = section.read("zero_threshold", problems, |at, problems| {
+        threshold(at, NATIVE_ZERO_THRESHOLD_MIN, problems)
+    });
+    let zero_threshold_max =
+        section.read("zero_threshold_max", problems, |at, problems| threshold(at, 0.0, problems));
     let view = NativeView {
         schema: schema.unwrap_or(default.schema),
         buckets_max: buckets_max
@@ -316,10 +319,10 @@ fn native(at: At<'_>, problems: &mut Problems) -> Option<Option<NativeView>> {
 }
 
 /// Up to 1: what is larger is no zero to anybody.
-fn threshold(at: At<'_>, problems: &mut Problems) -> Option<f64> {
+fn threshold(at: At<'_>, low: f64, problems: &mut Problems) -> Option<f64> {
     let value = finite(at, problems)?;
-    if !(0.0..=1.0).contains(&value) {
-        at.expected(problems, "a number from 0 to 1");
+    if !(low..=1.0).contains(&value) {
+        at.expected(problems, &format!("a number from {low:e} to 1"));
         return None;
     }
     Some(value)
