@@ -2,7 +2,7 @@
 //! with names and labels. Nothing here knows of values.
 //!
 //! A series is exposed by the first [`ViewRule`] that selects it, or as it was declared. The names
-//! and labels that result go through the [`relabel`] rules, in order.
+//! and labels that result go through the [`mod@relabel`] rules, in order.
 
 mod glob;
 mod labels;
