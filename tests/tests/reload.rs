@@ -82,8 +82,8 @@ fn check_config_tells_all_ten_mistakes_and_the_printed_default_has_none() {
     assert_eq!(lines.len(), 11, "{words}");
     for (line, begin) in lines[1..].iter().zip([
         "  line 2: limits.series_max: must be a whole number from 1 to ",
-        "  line 3: limits.pass_duration_max: must be a duration from 1ms to 10s",
-        "  line 4: limits.memory_max: must be a size from 1MiB to ",
+        "  line 3: limits.pass_duration_max: must be a duration from 1ms to 1s",
+        "  line 4: limits.memory_max: must be a size from 16MiB to ",
         "  line 5: service_label: must be the name of a label",
         "  line 7: views[0].metric: must be the name of a metric",
         "  line 9: views[1].buckets[1]: must be more than 2",
