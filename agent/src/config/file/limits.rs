@@ -292,7 +292,7 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
             (limit.field)(&mut limits).set(value);
         }
     }
-    // What depends on other limits.
+    fit_unset(&mut limits, |key| section.node(key).is_none());
     if let Err(error) = limits.validate() {
         let is_own = |limit: &&LimitKey| error.field.starts_with(limit.key);
         // Of `memory_max` and its like the longest key that fits.
@@ -305,6 +305,34 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
         }
     }
     Some(limits)
+}
+
+/// Limits that are not written follow those that are, where they may not be further apart.
+fn fit_unset(limits: &mut Limits, is_unset: impl Fn(&str) -> bool) {
+    let defaults = limits.clone();
+    if is_unset("families_per_segment_max") {
+        limits.families_per_segment_max =
+            defaults.families_per_segment_max.min(defaults.families_max);
+    }
+    if is_unset("series_per_family_max") {
+        limits.series_per_family_max =
+            defaults.series_per_family_max.min(defaults.series_max.max(2));
+    }
+    if is_unset("series_per_segment_max") {
+        limits.series_per_segment_max = defaults.series_per_segment_max.min(defaults.series_max);
+    }
+    if is_unset("segment_memory_max") {
+        limits.segment_memory_max_bytes =
+            defaults.segment_memory_max_bytes.min(defaults.memory_max_bytes);
+    }
+    if is_unset("records_per_second") {
+        let least = defaults.records_per_pass.saturating_mul(10);
+        limits.records_per_second = defaults.records_per_second.max(least);
+    }
+    if is_unset("scrape_duration_max") {
+        limits.scrape_duration_max_ns =
+            defaults.scrape_duration_max_ns.max(defaults.pass_duration_max_ns);
+    }
 }
 
 /// Each key with its help, its range and its default, as the file has them.
