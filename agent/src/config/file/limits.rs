@@ -263,8 +263,8 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "retention",
-        help: "A series, and a metric, leaves this long after the last process that defined it; 0s: \
-               never. At least 1s otherwise.",
+        help: "A series, and a metric, leaves this long after the last process that defined it; \
+               0s: never. At least 1s otherwise.",
         form: Form::Duration,
         low: 0,
         high: RETENTION_MAX_NS,
