@@ -16,7 +16,7 @@ export RINGMETER_TEST_PYTHON := $(CURDIR)/target/.venv/bin/python
 SCRATCH := tests/with-directory.sh
 
 # Cheapest first, so that the commonest mistakes are told first.
-STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e package
+STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e containers package
 # Stages to leave out, by name: make check SKIP="e2e package"
 SKIP ?=
 
@@ -103,6 +103,28 @@ check-e2e: ## The whole system from outside: real processes, real HTTP, real Pro
 	    --bins --examples
 	$(CARGO) test -p ringmeter-tests --profile e2e -- --test-threads 1
 
+# The binaries in the images are not the released ones, which take minutes to build; see `image`.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+.PHONY: check-containers
+check-containers: ## Images, and agent and service in real containers; needs root
+	IMAGE_PROFILE=demo IMAGE_TARGET=$(STATIC_TARGET) IMAGE_PACKAGES="-p ringmeter-tests --bin worker" \
+	    IMAGE_BUILDER="tests/podman.sh build --format docker --network none" deploy/image.sh test
+	RINGMETER_TEST_STATIC_WORKER=$(TARGET_DIR)/$(STATIC_TARGET)/demo/worker \
+	    $(CARGO) test -p ringmeter-tests --profile e2e --features containers --test containers \
+	    -- --test-threads 1
+
+.PHONY: containers
+containers: check-containers ## The same, by its short name
+
+.PHONY: rendered
+rendered: ## Chart and overlay rendered anew, and compared with the tree; builds Helm (minutes)
+	deploy/render.sh
+	git diff --exit-code --stat -- deploy/helm/rendered.yaml deploy/kubernetes/kustomize/rendered.yaml
+
+.PHONY: image
+image: ## The two images as they are released: ringmeter and ringmeter-http-service
+	deploy/image.sh
+
 # --allow-dirty: the check is made before the commit, too. A package of the same version is
 # taken for unchanged, so what cargo unpacked and built of ours on an earlier run goes first.
 PACKAGE_DIR := $(TARGET_DIR)/package-check
@@ -123,6 +145,22 @@ bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measur
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
 	$(CARGO) run --release -p ringmeter-benches --bin bench -- $(BENCH_ARGS)
 
+SECONDS_MAX ?= 3600
+# With BREAK, the agent is built with a feature that is never shipped, and breaks that promise.
+.PHONY: torture
+torture: ## Kills for SECONDS_MAX (3600); SEED=N repeats; BREAK=NAME is a control: 0 if it is caught
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins \
+	    $(if $(BREAK),--features ringmeter-agent/broken)
+	$(TARGET_DIR)/e2e/torture --seconds-max $(SECONDS_MAX) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
+
+# Ways of more instructions (a thread's first record, a look at the ack) are tried at random.
+.PHONY: step
+step: ## Kill a recording process after every instruction of a call (two minutes)
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins
+	RINGMETER_STEPS_MAX=500 $(CARGO) test -p ringmeter-tests --profile e2e --test stepping -- \
+	    --test-threads 1 --nocapture
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each (60)
@@ -136,6 +174,19 @@ hostile: ## Hostile producers beside honest ones for SECONDS_MAX (60): totals, l
 .PHONY: miri
 miri: ## Unit tests of the layout under Miri (about two minutes)
 	tests/miri.sh
+
+.PHONY: sanitize
+sanitize: ## Tests of the three crates under AddressSanitizer and ThreadSanitizer (nightly)
+	tests/sanitize.sh
+
+# Each of the three parts (SDK, agent's start, running agent) tries all it can in this time.
+ERRNO_SECONDS ?= 900
+.PHONY: errno
+errno: ## Every system call fails with every plausible error, ERRNO_SECONDS for each of 3 parts (900)
+	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins
+	RINGMETER_ERRNO_SECONDS=$(ERRNO_SECONDS) RINGMETER_RECORDS=10000000 \
+	    $(CARGO) test -p ringmeter-tests --profile e2e --test errno -- \
+	    --nocapture --test-threads 1
 
 .PHONY: deny
 deny: ## Advisories, licences, bans and sources of every dependency

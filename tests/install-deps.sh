@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond a Rust toolchain, and only what is missing:
 #   prometheus, promtool   Debian package `prometheus` (a real server scrapes the agent)
+#   curl, openssl         Debian packages of these names (clients of all kinds, certificates)
 #   python3 with venv      Debian packages `python3`, `python3-venv`
 #   prometheus_client      from PyPI into target/.venv (the reference text parser)
+#   kubernetes-validate    from PyPI into target/.venv (schemas of Kubernetes, 140 MB)
+#   podman, runc, netavark Debian packages (`make containers`)
+#   systemd-analyze        Debian package `systemd` (checks the service unit; starts nothing)
 # Run again at any time: with everything in place it finishes in well under a second.
 # Never starts or enables a service.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # shellcheck disable=SC1091
-. <(grep '^PROMETHEUS_CLIENT_VERSION=' tests/versions.env)
+. <(grep -E '^(PROMETHEUS_CLIENT|KUBERNETES_VALIDATE)_VERSION=' tests/versions.env)
 
 venv_dir=target/.venv
 policy_file=/usr/sbin/policy-rc.d
@@ -33,6 +37,12 @@ missing_packages() {
     # ensurepip is what Debian splits off: a bare python3 imports venv but cannot fill one.
     if ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then echo python3-venv; fi
     have git || echo git
+    have curl || echo curl
+    have openssl || echo openssl
+    have podman || echo podman
+    have runc || echo runc
+    [ -x /usr/lib/podman/netavark ] || echo netavark
+    have systemd-analyze || echo systemd
 }
 
 apt_install() {
@@ -69,17 +79,18 @@ leave_service_off() {
     if [ -d /run/systemd/system ]; then as_root systemctl stop prometheus.service; fi
 }
 
-install_python_parser() {
-    local installed
-    installed=$("$venv_dir/bin/python" -c \
-        'import prometheus_client as p, importlib.metadata as m; print(m.version(p.__name__))' \
-        2>/dev/null || true)
-    if [ "$installed" = "$PROMETHEUS_CLIENT_VERSION" ]; then return; fi
-    echo "install-deps: prometheus_client $PROMETHEUS_CLIENT_VERSION into $venv_dir"
+install_python_packages() {
+    local wanted installed
+    wanted="$PROMETHEUS_CLIENT_VERSION $KUBERNETES_VALIDATE_VERSION"
+    installed=$("$venv_dir/bin/python" -c 'from importlib.metadata import version as v
+print(v("prometheus_client"), v("kubernetes-validate"))' 2>/dev/null || true)
+    if [ "$installed" = "$wanted" ]; then return; fi
+    echo "install-deps: prometheus_client and kubernetes-validate, $wanted, into $venv_dir"
     mkdir -p target
     python3 -m venv --clear "$venv_dir"
     "$venv_dir/bin/python" -m pip --disable-pip-version-check install --quiet \
-        "prometheus_client==$PROMETHEUS_CLIENT_VERSION"
+        "prometheus_client==$PROMETHEUS_CLIENT_VERSION" \
+        "kubernetes-validate==$KUBERNETES_VALIDATE_VERSION"
 }
 
 mapfile -t packages < <(missing_packages)
@@ -91,5 +102,5 @@ if [ "${#packages[@]}" -gt 0 ]; then
     echo "install-deps: installing ${packages[*]}"
     install_packages "${packages[@]}"
 fi
-install_python_parser
+install_python_packages
 echo "install-deps: everything is in place"

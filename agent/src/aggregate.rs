@@ -22,7 +22,7 @@ use crate::partition::{BATCH_RECORDS, Partition, all_single, first_slots};
 use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::rule::Rules;
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
-use crate::snapshot::{LabelText, Number};
+use crate::snapshot::{Exemplar, LabelText, Number};
 use crate::sum::FloatSum;
 
 /// What a series id of a segment means.
@@ -145,6 +145,10 @@ pub struct Aggregate {
     log: definitions::Log,
     rules: Arc<Rules>,
     service_label: Option<Arc<str>>,
+    /// The wall clock when the monotonic one was 0, nanoseconds; 0 before anybody told.
+    unix_at_zero_ns: u64,
+    /// When the series that are defined now began.
+    start_unix_ms: u64,
 }
 
 impl Aggregate {
@@ -169,7 +173,28 @@ impl Aggregate {
             log: definitions::Log::default(),
             rules: Arc::default(),
             service_label: None,
+            unix_at_zero_ns: 0,
+            start_unix_ms: 0,
         }
+    }
+
+    /// Sets the wall clock: `unix_ns` since 1970 when the monotonic clock says `now_ns`.
+    pub fn set_unix_time(&mut self, unix_ns: u64, now_ns: u64) {
+        self.unix_at_zero_ns = unix_ns.saturating_sub(now_ns);
+    }
+
+    /// The wall clock at a monotonic time, in milliseconds since 1970; 0 if nobody told.
+    pub fn unix_ms(&self, now_ns: u64) -> u64 {
+        if self.unix_at_zero_ns == 0 {
+            return 0;
+        }
+        self.unix_at_zero_ns.saturating_add(now_ns) / 1_000_000
+    }
+
+    /// Series that are new from here on had totals of 0 then: milliseconds since 1970, or 0 if
+    /// nobody knows.
+    pub fn begin_series_at(&mut self, unix_ms: u64) {
+        self.start_unix_ms = unix_ms;
     }
 
     /// The metric that a definition means, and one holder more for it.
@@ -277,6 +302,7 @@ impl Aggregate {
         // The metric is there: it was asked for its cost.
         let series = added.ok_or(OverflowReason::Metric)?;
         self.give_first_window(series, now_ns);
+        self.registry.set_start(series, self.start_unix_ms);
         self.remember_gauge(series, slot);
         Ok(series)
     }
@@ -338,6 +364,24 @@ impl Aggregate {
                 }
             }
             rejected.add(RejectReason::Malformed, parts.other.len() as u64);
+        }
+    }
+
+    /// Applies an observation that came with an exemplar, which holds its value.
+    pub fn observe_exemplar(
+        &mut self,
+        series: u32,
+        exemplar: Exemplar,
+        local: &LocalSeries,
+        now_ns: u64,
+    ) {
+        let slot = local.distribution(series);
+        match self.distributions.get_mut(slot as usize) {
+            Some(distribution) if slot > 0 => {
+                distribution.observe_exemplar(exemplar, now_ns, &mut self.budget);
+                self.changes.distribution(slot);
+            }
+            _ => self.rejected.add(local.why_not(series), 1),
         }
     }
 

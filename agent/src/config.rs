@@ -8,7 +8,10 @@
 mod demo;
 mod duration;
 pub mod file;
+mod healthcheck;
+mod size;
 mod value;
+mod web;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,10 +25,14 @@ pub use demo::{
     CHILD_COMMAND, ChildCommand, DemoArguments, DemoConfig, REQUESTS_PER_SECOND_DEFAULT,
     REQUESTS_PER_SECOND_MAX, SECONDS_MAX,
 };
+pub(crate) use duration::parse as parse_duration;
+pub use healthcheck::{HEALTH_PATH, HealthcheckArguments, HealthcheckConfig};
+pub use size::{OutputFormat, SizeArguments, SizeConfig};
 pub use value::{
     DEFAULT_PORT, ListenAddress, LogFormat, LogLevel, Reason, TELEMETRY_PATH_LENGTH_MAX_BYTES,
-    TelemetryPath,
+    TelemetryPath, UNIX_PATH_LENGTH_MAX_BYTES,
 };
+pub use web::{AccessConfig, REQUESTS_DEFAULT, REQUESTS_MAX, WebArguments};
 
 /// Exit code for a bad configuration (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 64;
@@ -58,9 +65,21 @@ enum WrittenCommand {
     Config(ConfigArguments),
     /// Check metrics by the rules of `promtool check metrics`; exits with 3 if there is advice.
     Lint(LintArguments),
+    /// Ask the agent on this machine how it is; exit code 0 if it is well, else 1. For probes in
+    /// images without a shell.
+    Healthcheck(HealthcheckArguments),
+    /// Tell how much memory volumes, application and agent need, with the arithmetic.
+    Size(SizeArguments),
     /// Show it all at work: start an agent and the example service, put the service under HTTP
     /// load, and watch the scrape. Ctrl-C ends it.
     Demo(DemoArguments),
+    /// Check a file for --web.config.file, and the certificates that it names, as the agent would:
+    /// all problems at once. Exits with 0 if it is good, with 64 if not.
+    CheckWebConfig {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Run a program that ends when its parent does; for `demo`.
     #[command(name = CHILD_COMMAND, hide = true)]
     DemoChild(ChildCommand),
@@ -120,9 +139,9 @@ pub struct AgentArguments {
     #[arg(long = "web.disable-exporter-metrics")]
     pub web_disable_exporter_metrics: bool,
 
-    /// IP address and port to serve on, or only :PORT for all interfaces; may be repeated, up to
-    /// 16 times; separated by commas in the environment [env: RINGMETER_WEB_LISTEN_ADDRESS]
-    /// [default: :19310]
+    /// IP address and port to serve on, or only :PORT for all interfaces, or unix:/PATH for a
+    /// unix socket; may be repeated, up to 16 times; separated by commas in the environment
+    /// [env: RINGMETER_WEB_LISTEN_ADDRESS] [default: :19310]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub web_listen_address: Vec<String>,
 
@@ -131,11 +150,27 @@ pub struct AgentArguments {
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     pub web_telemetry_path: Option<String>,
 
+    /// Whether OpenMetrics has a `_created` sample for each series: true or false. A server
+    /// without a use for them stores each as one more series
+    /// [env: RINGMETER_WEB_OPENMETRICS_CREATED] [default: false]
+    #[arg(
+        long = "web.openmetrics-created",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub web_openmetrics_created: Option<String>,
+
     /// How long to go on serving after SIGTERM until one scrape has fetched the final values, as
     /// 500ms, 20s or 1m30s, up to 1h; 0 to stop at once [env: RINGMETER_WEB_SHUTDOWN_LINGER]
     /// [default: 20s]
     #[arg(long = "web.shutdown-linger", value_name = "DURATION")]
     pub web_shutdown_linger: Option<String>,
+
+    /// How the server is reached, and by whom.
+    #[command(flatten)]
+    pub web: WebArguments,
 
     /// Least severe messages to log: debug, info, warn or error [env: RINGMETER_LOG_LEVEL]
     /// [default: info]
@@ -159,8 +194,14 @@ pub enum Command {
     PrintDefault,
     /// Check metrics.
     Lint(LintArguments),
+    /// Ask an agent how it is.
+    Healthcheck(HealthcheckConfig),
+    /// Calculate sizes.
+    Size(SizeConfig),
     /// Run the demo.
     Demo(DemoConfig),
+    /// Check a web configuration.
+    CheckWebConfig(PathBuf),
     /// Become a child of the demo.
     DemoChild(ChildCommand),
 }
@@ -187,12 +228,16 @@ pub struct WebConfig {
     pub listen_addresses: Vec<ListenAddress>,
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
+    /// Whether OpenMetrics has a `_created` sample for each series.
+    pub openmetrics_created: bool,
     /// How long serving goes on after SIGTERM for one scrape of the final values.
     pub shutdown_linger: Duration,
     /// Whether `/-/reload` may be asked.
     pub enable_lifecycle: bool,
     /// Whether the agent's own metrics are left out.
     pub disable_exporter_metrics: bool,
+    /// How the server is reached, and by whom.
+    pub access: AccessConfig,
 }
 
 /// The log's part of the configuration.
@@ -221,9 +266,16 @@ pub fn parse(
         WrittenCommand::CheckConfig(written) => Ok(Command::CheckConfig(written)),
         WrittenCommand::Config(_) => Ok(Command::PrintDefault),
         WrittenCommand::Lint(written) => Ok(Command::Lint(written)),
+        WrittenCommand::Healthcheck(written) => HealthcheckConfig::check(&written, variable)
+            .map(Command::Healthcheck)
+            .map_err(ConfigError::Values),
+        WrittenCommand::Size(written) => {
+            SizeConfig::check(&written).map(Command::Size).map_err(ConfigError::Values)
+        }
         WrittenCommand::Demo(written) => {
             DemoConfig::check(&written).map(Command::Demo).map_err(ConfigError::Values)
         }
+        WrittenCommand::CheckWebConfig { file } => Ok(Command::CheckWebConfig(file)),
         WrittenCommand::DemoChild(child) => Ok(Command::DemoChild(child)),
     }
 }
@@ -253,17 +305,24 @@ impl AgentConfig {
             written.web_disable_exporter_metrics,
             ["--web.disable-exporter-metrics", "RINGMETER_WEB_DISABLE_EXPORTER_METRICS"],
         );
-        let listen_addresses = reader.listen_addresses(&written.web_listen_address);
+        let names = ["--web.listen-address", "RINGMETER_WEB_LISTEN_ADDRESS"];
+        let listen_addresses = reader.listen_addresses(&written.web_listen_address, names);
         let telemetry_path = reader.value(
             written.web_telemetry_path.as_deref(),
             ["--web.telemetry-path", "RINGMETER_WEB_TELEMETRY_PATH"],
             str::parse,
+        );
+        let openmetrics_created = reader.value(
+            written.web_openmetrics_created.as_deref(),
+            ["--web.openmetrics-created", "RINGMETER_WEB_OPENMETRICS_CREATED"],
+            |text| text.parse().map_err(|_| Reason::Boolean),
         );
         let shutdown_linger = reader.value(
             written.web_shutdown_linger.as_deref(),
             ["--web.shutdown-linger", "RINGMETER_WEB_SHUTDOWN_LINGER"],
             |text| duration::parse(text, SHUTDOWN_LINGER_MAX),
         );
+        let access = AccessConfig::check(&written.web, &mut reader);
         let level = reader.value(
             written.log_level.as_deref(),
             ["--log.level", "RINGMETER_LOG_LEVEL"],
@@ -278,11 +337,13 @@ impl AgentConfig {
             return Err(reader.problems);
         }
         let web = WebConfig {
-            listen_addresses,
+            listen_addresses: listen_addresses.unwrap_or_else(|| vec![ListenAddress::default()]),
             telemetry_path: telemetry_path.unwrap_or_default(),
+            openmetrics_created: openmetrics_created.unwrap_or(false),
             shutdown_linger: shutdown_linger.unwrap_or(Duration::from_secs(20)),
             enable_lifecycle,
             disable_exporter_metrics,
+            access,
         };
         let log =
             LogConfig { level: level.unwrap_or_default(), format: format.unwrap_or_default() };
@@ -335,7 +396,7 @@ impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
 
     fn flag(&mut self, flag: bool, names: [&'static str; 2]) -> bool {
         let written = if flag { Some("true") } else { None };
-        let parse = |text: &str| text.parse::<bool>().map_err(|_| Reason::Flag);
+        let parse = |text: &str| text.parse::<bool>().map_err(|_| Reason::Boolean);
         self.value(written, names, parse).unwrap_or(false)
     }
 
@@ -349,30 +410,6 @@ impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
         }
         self.problem(setting, &path.to_string_lossy(), Reason::Directory);
         None
-    }
-
-    fn listen_addresses(&mut self, flags: &[String]) -> Vec<ListenAddress> {
-        let names = ["--web.listen-address", "RINGMETER_WEB_LISTEN_ADDRESS"];
-        let (setting, written) = match self.text(None, names) {
-            _ if !flags.is_empty() => (names[0], flags.to_vec()),
-            Some((name, text)) => {
-                (name, text.split(',').map(|one| one.trim().to_owned()).collect())
-            }
-            None => return vec![ListenAddress::default()],
-        };
-        let mut addresses = Vec::new();
-        for text in &written {
-            match text.parse() {
-                Ok(address) if addresses.contains(&address) => {}
-                Ok(address) => addresses.push(address),
-                Err(reason) => self.problem(setting, text, reason),
-            }
-        }
-        if addresses.len() > LISTEN_ADDRESSES_MAX {
-            let reason = Reason::TooManyAddresses { limit: LISTEN_ADDRESSES_MAX };
-            self.problem(setting, &addresses.len().to_string(), reason);
-        }
-        addresses
     }
 }
 

@@ -9,7 +9,6 @@
 //! Whichever way it ends, its children end first, and then its directory goes: both are guards,
 //! so errors and panics take them along. See `child` for what happens when it is killed.
 
-mod client;
 mod error;
 
 mod samples;

@@ -13,8 +13,10 @@
 
 mod bounds;
 mod buckets;
+mod exemplars;
 mod keep;
 mod merged;
+mod native;
 mod sliding;
 
 use std::sync::Arc;
@@ -23,12 +25,16 @@ use ringmeter_layout::bucket;
 
 use crate::budget::Budget;
 use crate::rule::WindowView;
+use crate::snapshot::Exemplar;
 use crate::sum::FloatSum;
 
 pub use bounds::Cuts;
 pub use buckets::{Buckets, Place, SCHEMA};
 pub use merged::Merged;
+pub use native::NativeScratch;
 pub use sliding::Sliding;
+
+use exemplars::Exemplars;
 
 /// The observations of one series.
 #[derive(Debug)]
@@ -41,6 +47,7 @@ pub struct Distribution {
     sliding: Option<Box<Sliding>>,
     /// What was taken for a window that was not declared.
     window_bytes: u64,
+    exemplars: Exemplars,
 }
 
 impl Distribution {
@@ -54,6 +61,7 @@ impl Distribution {
             buckets: Buckets::default(),
             sliding,
             window_bytes: 0,
+            exemplars: Exemplars::default(),
         }
     }
 
@@ -74,6 +82,20 @@ impl Distribution {
         }
         self.place(Place::of(value), 1, Some(now_ns), budget);
         true
+    }
+
+    /// Adds the observation of an exemplar, and keeps the exemplar if it is the newest of its
+    /// bucket and there is memory for it.
+    pub fn observe_exemplar(&mut self, exemplar: Exemplar, now_ns: u64, budget: &mut Budget) {
+        // An exemplar's value is finite.
+        self.observe(exemplar.value(), now_ns, budget);
+        let at = bucket::classic_index(&self.bounds, exemplar.value());
+        self.exemplars.keep(at, self.classic.len(), exemplar, budget);
+    }
+
+    /// The newest exemplar of each classic bucket that has one, from the lowest to the highest.
+    pub fn exemplars(&self) -> impl Iterator<Item = &Exemplar> {
+        self.exemplars.iter()
     }
 
     /// Adds `count` observations to a base-2 bucket, and to the sliding window if `now_ns` is
@@ -123,7 +145,8 @@ impl Distribution {
     /// Returns the memory of its buckets.
     pub fn give_back(self, budget: &mut Budget) {
         let sliding = self.sliding.as_ref().map_or(0, |sliding| sliding.size_bytes());
-        let held = self.buckets.size_bytes().saturating_add(sliding);
+        let exemplars = self.exemplars.cost_bytes();
+        let held = self.buckets.size_bytes().saturating_add(sliding).saturating_add(exemplars);
         budget.give_back(held.saturating_add(self.window_bytes));
     }
 

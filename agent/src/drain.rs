@@ -219,6 +219,8 @@ impl Segment {
     /// spent from what the segment is allowed.
     pub fn step(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         if !self.definitions.is_complete() {
+            let start_unix_ms = self.start_of_new_series(context);
+            context.aggregate.begin_series_at(start_unix_ms);
             let mut around = Surroundings {
                 source: &*self.source,
                 geometry: &self.geometry,
@@ -242,6 +244,21 @@ impl Segment {
             }
         }
         Ok(())
+    }
+
+    /// The latest time at which a series that is defined now was certainly 0, in milliseconds
+    /// since 1970. A process that lies about its birth can only make its series look older.
+    fn start_of_new_series(&self, context: &Context<'_>) -> u64 {
+        let now_ms = context.aggregate.unix_ms(context.now_ns);
+        if self.complete_ns > 0 {
+            // It was not there when everything was read.
+            context.aggregate.unix_ms(self.complete_ns)
+        } else if self.before.is_vague() {
+            // What was taken before is not in our totals.
+            now_ms
+        } else {
+            (self.geometry.created_unix_ns / 1_000_000).min(now_ms)
+        }
     }
 
     /// Reads a share of one lane, at most `most` records; returns how many that was.

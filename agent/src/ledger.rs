@@ -102,11 +102,13 @@ pub enum Area {
     Marks = 11,
     /// The agent's own counters.
     Own = 12,
+    /// When each series began, in order of appearance: milliseconds since 1970, or 0.
+    Starts = 13,
 }
 
 impl Area {
     /// Every area.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Definitions,
         Self::Facts,
         Self::Exposed,
@@ -119,6 +121,7 @@ impl Area {
         Self::Segment,
         Self::Marks,
         Self::Own,
+        Self::Starts,
     ];
 
     /// The key of one slice.

@@ -14,6 +14,10 @@ pub mod budget;
 pub mod log_limit;
 pub mod reject;
 pub mod sum;
+pub mod web_counts;
+pub mod yaml;
+
+pub mod memory_limit;
 
 pub mod ledger;
 
@@ -51,8 +55,11 @@ pub mod web;
 
 pub mod run;
 
+pub mod client;
 pub mod lint;
 
 pub mod check;
+pub mod healthcheck;
+pub mod size;
 
 pub mod demo;

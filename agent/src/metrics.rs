@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::quarantine::Reason;
 use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::snapshot::{FamilyBlock, FamilyMeta, LabelText, Number, Values};
+use crate::web_counts::{Refusal, WebCounts};
 
 pub use process::ProcessFacts;
 
@@ -66,6 +67,8 @@ pub struct Facts<'a> {
     pub hidden: u64,
     /// The agent's process.
     pub process: ProcessFacts,
+    /// What the web server counts.
+    pub web: &'a WebCounts,
 }
 
 /// What is to be said of the configuration file.
@@ -532,6 +535,37 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         |facts| {
             let of = |r: &OverflowReason| (r.as_str().to_owned(), facts.overflowed.get(*r));
             OverflowReason::ALL.iter().map(of).collect()
+        },
+    ),
+    OwnMetric::gauge(
+        "ringmeter_web_config_last_reload_success_timestamp_seconds",
+        "",
+        "When the web configuration in force was read, in seconds since 1970; none without a file.",
+        |facts| facts.web.config_success_seconds().map_or_else(Vec::new, |at| one(at as f64)),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_web_config_last_reload_successful",
+        "",
+        "1, or 0 while the web configuration file or a certificate cannot be used and the old one \
+         stays in force; none without a file.",
+        |facts| {
+            let state = facts.web.is_config_good();
+            state.map_or_else(Vec::new, |is_good| one(f64::from(u8::from(is_good))))
+        },
+    ),
+    OwnMetric::gauge(
+        "ringmeter_web_connections",
+        "",
+        "Connections of clients, those for health alone left out.",
+        |facts| one(facts.web.connections() as f64),
+    ),
+    OwnMetric::counter(
+        "ringmeter_web_refused_total",
+        "reason",
+        "Connections and requests that the web server turned away since the agent started.",
+        |facts| {
+            let of = |r: &Refusal| (r.as_str().to_owned(), facts.web.refused(*r));
+            Refusal::ALL.iter().map(of).collect()
         },
     ),
 ];

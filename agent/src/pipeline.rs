@@ -28,6 +28,7 @@ use crate::quarantine::{Reason, Refusal};
 use crate::segment::{Entry, Kept, Segment};
 use crate::snapshot::Snapshot;
 use crate::view::View;
+use crate::web_counts::WebCounts;
 use commit::Leaving;
 use own::Own;
 
@@ -139,6 +140,8 @@ pub struct Pipeline {
     /// What was served last.
     last: Arc<Snapshot>,
     log_limit: LogLimit,
+    /// What the web server counts, for the snapshot to show.
+    web: Arc<WebCounts>,
 }
 
 impl Pipeline {
@@ -184,8 +187,26 @@ impl Pipeline {
             start_unix_s: 0.0,
             last: Arc::default(),
             log_limit: LogLimit::default(),
+            web: Arc::default(),
             limits,
         }
+    }
+
+    /// Sets the wall clock: `unix_ns` since 1970 when the monotonic clock says `now_ns`. Without
+    /// it nothing says when a series began.
+    pub fn set_unix_time(&mut self, unix_ns: u64, now_ns: u64) {
+        self.aggregate.set_unix_time(unix_ns, now_ns);
+    }
+
+    /// Whether snapshots have native histograms from here on: making them takes time that is
+    /// wasted unless somebody scrapes protobuf.
+    pub fn show_native(&mut self, is_shown: bool) {
+        self.view.show_native(is_shown);
+    }
+
+    /// Shows these counts of the web server from now on.
+    pub fn show_web_counts(&mut self, counts: Arc<WebCounts>) {
+        self.web = counts;
     }
 
     /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more

@@ -15,7 +15,7 @@ pub enum Reason {
     NotRegular,
     /// The file ends before its contents do.
     Short,
-    /// The system cannot read it.
+    /// The system cannot read it; tried again at every visit.
     Io,
     /// A layout that this agent does not know.
     Version,
@@ -89,7 +89,7 @@ impl Reason {
 
     /// Whether the same file may be good at a later time.
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::Open | Self::Ack)
+        matches!(self, Self::Open | Self::Io | Self::Ack)
     }
 }
 

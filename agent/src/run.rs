@@ -21,23 +21,27 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ringmeter_layout::directory::{self, Directory, DirectoryError, Subdirectory};
-use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::attach::Files;
 use crate::config::file::FileConfig;
-use crate::config::{AgentConfig, WebConfig};
+use crate::config::{AccessConfig, AgentConfig, EXIT_CONFIGURATION, EXIT_START, WebConfig};
 use crate::discover::Watcher;
 use crate::ledger::Place;
 use crate::limits::Limits;
 use crate::pipeline::Pipeline;
-use crate::web::server::{BindError, Either, bind, first_of, serve};
+use crate::web::guard::Guard;
+use crate::web::listen::{self, BindError, Listeners};
+use crate::web::server::{Either, first_of, serve};
+use crate::web::source::SettingsSource;
 use crate::web::{Pipeline as _, ScrapesServed, WebOptions};
+use crate::web_counts::WebCounts;
+use crate::yaml::Problem;
 use drain_thread::DrainThread;
 use exclusive::Exclusive;
-use reload::{Reloader, unix_seconds};
+use reload::{Reloader, fit_memory, unix_seconds};
 
 /// Name of the ledger in the agent's own directory.
 const LEDGER_FILE: &str = "ledger";
@@ -55,6 +59,13 @@ pub enum RunError {
         path: PathBuf,
         /// What the system says.
         error: io::Error,
+    },
+    /// The web configuration cannot be used.
+    WebConfig {
+        /// The file.
+        path: PathBuf,
+        /// All that is wrong with it.
+        problems: Vec<Problem>,
     },
     /// An address cannot be listened on.
     Bind(BindError),
@@ -77,6 +88,11 @@ impl fmt::Display for RunError {
             Self::Ledger { path, error } => {
                 write!(f, "cannot open the ledger {}: {error}", path.display())
             }
+            Self::WebConfig { path, problems } => {
+                write!(f, "{} cannot be used:", path.display())?;
+                let mut problems = problems.iter();
+                problems.try_for_each(|problem| write!(f, "\n  {}:{problem}", path.display()))
+            }
             Self::Bind(error) => error.fmt(f),
             Self::Io { purpose, error } => write!(f, "cannot {purpose}: {error}"),
             Self::Drain => f.write_str("the draining thread has ended unexpectedly"),
@@ -86,6 +102,13 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+impl RunError {
+    /// What the process exits with.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::WebConfig { .. }) { EXIT_CONFIGURATION } else { EXIT_START }
+    }
+}
+
 fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
     move |error| RunError::Io { purpose, error }
 }
@@ -94,8 +117,11 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 ///
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
-pub fn run(config: &AgentConfig, file: FileConfig) -> Result<(), RunError> {
+pub fn run(config: &AgentConfig, mut file: FileConfig) -> Result<(), RunError> {
+    fit_memory(&mut file);
     let limits = file.limits.clone();
+    let counts = Arc::new(WebCounts::default());
+    let guard = guard(&config.web.access, &counts)?;
     let directory = open_directory(config)?;
     // Held until the end: the lock falls with it.
     let _exclusive = Exclusive::take(&directory.agent_path())?;
@@ -105,12 +131,13 @@ pub fn run(config: &AgentConfig, file: FileConfig) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(io_error("start the runtime"))?;
-    runtime.block_on(async {
-        let listeners = bind(&config.web.listen_addresses).await.map_err(RunError::Bind)?;
+    let outcome = runtime.block_on(async {
+        let listeners = bind(&config.web).await.map_err(RunError::Bind)?;
         let stops = Stops::new().map_err(io_error("handle signals"))?;
         let hangups = signal(SignalKind::hangup()).map_err(io_error("handle signals"))?;
         let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
         let mut pipeline = open_ledger(config, &directory, files, limits)?;
+        pipeline.show_web_counts(counts);
         pipeline.set_up(&file, !config.web.disable_exporter_metrics, unix_seconds());
         pipeline.configure(file, unix_seconds(), 0);
         let reloader = Reloader::new(config.config_file.as_deref());
@@ -118,11 +145,37 @@ pub fn run(config: &AgentConfig, file: FileConfig) -> Result<(), RunError> {
             .map_err(io_error("start the draining thread"))?;
         let drain = Arc::new(drain);
         let reloads = tokio::spawn(reload_on_signal(Arc::clone(&drain), hangups));
-        let outcome = serve_until_stopped(&config.web, listeners, &drain, ended, stops).await;
+        let outcome =
+            serve_until_stopped(&config.web, listeners, guard, &drain, ended, stops).await;
         reloads.abort();
         drain.stop();
         outcome
+    });
+    // A password that is being verified is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Reads the web configuration, before anything is touched.
+fn guard(access: &AccessConfig, counts: &Arc<WebCounts>) -> Result<Guard, RunError> {
+    let source = match &access.config_file {
+        Some(path) => SettingsSource::of_file(path, Arc::clone(counts))
+            .map_err(|problems| RunError::WebConfig { path: path.clone(), problems })?,
+        None => SettingsSource::open_to_all(Arc::clone(counts)),
+    };
+    Guard::new(source, access.max_requests).map_err(|_| RunError::Io {
+        purpose: "get random numbers",
+        error: io::ErrorKind::Other.into(),
     })
+}
+
+async fn bind(web: &WebConfig) -> Result<Listeners, BindError> {
+    let main = if web.access.systemd_socket {
+        listen::from_systemd()?
+    } else {
+        listen::bind(&web.listen_addresses).await?
+    };
+    Ok(Listeners { main, health: listen::bind(&web.access.health_listen_addresses).await? })
 }
 
 fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
@@ -130,7 +183,10 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
     directory::open_subdirectory(&directory, Subdirectory::Agent).map_err(RunError::Directory)?;
     let path = directory.path().display();
     tracing::info!(directory = %path, source = ?directory.source(), "draining");
-    if matches!(directory::is_memory_backed(directory.path()), Ok(false)) {
+    // In the hardened deployment only the subdirectories are volumes.
+    let segments = directory::is_memory_backed(&directory.segments_path());
+    let in_memory = segments.or_else(|_| directory::is_memory_backed(directory.path()));
+    if matches!(in_memory, Ok(false)) {
         tracing::warn!(
             directory = %path,
             "not in memory: producers refuse this directory by default; mount a tmpfs there"
@@ -166,7 +222,8 @@ fn raise_descriptor_limit() {
 /// Serves; after a stop signal, until one scrape of the final values or the linger is over.
 async fn serve_until_stopped(
     web: &WebConfig,
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
+    guard: Guard,
     drain: &Arc<DrainThread>,
     ended: oneshot::Receiver<()>,
     mut stops: Stops,
@@ -174,6 +231,7 @@ async fn serve_until_stopped(
     let served = ScrapesServed::new();
     let mut options = WebOptions::new(web.telemetry_path.clone());
     options.enable_lifecycle = web.enable_lifecycle;
+    options.render.created_samples = web.openmetrics_created;
     let (waiting, linger) = (served.clone(), web.shutdown_linger);
     let mut outcome = Ok(());
     let shutdown = async {
@@ -182,7 +240,7 @@ async fn serve_until_stopped(
             outcome = Err(RunError::Drain);
         }
     };
-    serve(listeners, Arc::clone(drain), options, served, shutdown).await;
+    serve(listeners, Arc::clone(drain), options, guard, served, shutdown).await;
     outcome
 }
 

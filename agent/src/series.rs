@@ -118,6 +118,8 @@ pub struct Row {
     is_retired: bool,
     /// What it took from the account of memory, besides buckets.
     cost_bytes: u64,
+    /// When its totals were 0: milliseconds since 1970, or 0 if nobody knows.
+    start_unix_ms: u64,
     /// The labels as given, kept where another label is added for each process.
     pairs: Box<[(Box<str>, Box<str>)]>,
 }
@@ -134,6 +136,7 @@ impl Row {
             gone_ns: 0,
             is_retired: true,
             cost_bytes: 0,
+            start_unix_ms: 0,
             pairs: Box::default(),
         }
     }
@@ -146,6 +149,11 @@ impl Row {
     /// Whether the series was removed by all that defined it.
     pub fn is_retired(&self) -> bool {
         self.is_retired
+    }
+
+    /// When its totals were 0: milliseconds since 1970, or 0 if nobody knows.
+    pub fn start_unix_ms(&self) -> u64 {
+        self.start_unix_ms
     }
 
     /// Names and values of the labels; only of gauges that are exposed per process.
@@ -374,7 +382,7 @@ impl Registry {
         // Series of several processes come with their labels in several orders.
         kept.label_names.sort_unstable();
         let family = Family {
-            meta: Arc::new(shape.meta(name, &definition.help)),
+            meta: Arc::new(shape.meta(name, &definition.help).with_unit(&definition.unit)),
             cost_bytes: shape.cost_bytes(definition.help.len()),
             shape,
             entry: kept.encode().into(),
@@ -437,6 +445,15 @@ impl Registry {
             self.changes.expose(variants.exposed);
             self.changes.expose(*newest);
             variants.exposed = *newest;
+        }
+    }
+
+    /// Says when the totals of a new series were 0: milliseconds since 1970, or 0 if nobody knows.
+    pub fn set_start(&mut self, series: SeriesRef, unix_ms: u64) {
+        if let Some(row) = self.row_mut(series) {
+            row.start_unix_ms = unix_ms;
+            let ordinal = row.ordinal;
+            self.changes.start(ordinal);
         }
     }
 

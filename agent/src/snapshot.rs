@@ -7,179 +7,38 @@
 //! ```text
 //!   Snapshot ─ FamilyBlock ─┬─ Arc<FamilyMeta>      header, edges      once per family
 //!                           ├─ Arc<[LabelText]>     a="b",c="d"        once per change of the set
-//!                           └─ Values               numbers            each snapshot
+//!                           ├─ Arc<[u64]>           when each began    once per change of the set
+//!                           └─ Arc<Values>          numbers            when one of them changes
 //! ```
+//!
+//! A family in which nothing changed is the same block as in the snapshot before
+//! ([`FamilyBlock::is_same`]), so that nobody has to compare numbers to know.
 
+mod exemplar;
 mod fragment;
+mod labels;
+mod meta;
+mod native;
 mod values;
 
-use std::fmt;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use exemplar::{EXEMPLAR_LENGTH_MAX_CHARACTERS, Exemplar, ExemplarError, PlacedExemplar};
+pub(crate) use fragment::escape_help;
+pub use labels::LabelText;
+pub use meta::{Edge, FamilyMeta, MetricType};
+pub use native::{NATIVE_SCHEMA_MIN, Native, NativeOptions, NativeValues};
 pub use values::{HistogramValues, Number, ShapeError, SummaryValues, Values};
-
-/// The exposed type of a family: what its samples look like, whatever the application declared.
-///
-/// One observation can be shown through any view, so this is not the kind of the definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MetricType {
-    /// A cumulative count.
-    Counter,
-    /// A value that goes up and down.
-    Gauge,
-    /// Cumulative buckets, a sum and a count.
-    Histogram,
-    /// Quantiles, a sum and a count.
-    Summary,
-}
-
-impl MetricType {
-    /// The word after `# TYPE name`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-            Self::Summary => "summary",
-        }
-    }
-}
-
-impl fmt::Display for MetricType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What all series of a family share, rendered once.
-///
-/// Names, bounds and objectives come from definitions that have passed the naming rules; they
-/// are not checked again here.
-#[derive(Debug, PartialEq)]
-pub struct FamilyMeta {
-    name: Box<str>,
-    help: Box<str>,
-    metric_type: MetricType,
-    header: Box<str>,
-    edges: Box<[Edge]>,
-}
-
-/// One bucket bound or quantile, with its label as text.
-#[derive(Debug, PartialEq)]
-pub struct Edge {
-    value: f64,
-    label: Box<str>,
-}
-
-impl Edge {
-    fn new(name: &str, value: f64) -> Self {
-        Self { value, label: format!("{name}=\"{}\"", fragment::canonical(value)).into() }
-    }
-
-    /// The upper bound (inclusive; `+Inf` for the last) or the quantile (0 to 1).
-    pub fn value(&self) -> f64 {
-        self.value
-    }
-
-    /// The label pair, for example `le="0.5"` or `quantile="0.99"`.
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-}
-
-impl FamilyMeta {
-    /// A family of counters. A `_total` suffix is part of `name`.
-    pub fn counter(name: &str, help: &str) -> Self {
-        Self::new(name, help, MetricType::Counter, Box::default())
-    }
-
-    /// A family of gauges.
-    pub fn gauge(name: &str, help: &str) -> Self {
-        Self::new(name, help, MetricType::Gauge, Box::default())
-    }
-
-    /// A family of classic histograms; `bounds` are finite and strictly increasing, the `+Inf`
-    /// bucket is added here.
-    pub fn histogram(name: &str, help: &str, bounds: &[f64]) -> Self {
-        let all = bounds.iter().copied().chain([f64::INFINITY]);
-        let edges = all.map(|bound| Edge::new("le", bound)).collect();
-        Self::new(name, help, MetricType::Histogram, edges)
-    }
-
-    /// A family of summaries; `quantiles` are between 0 and 1 and strictly increasing.
-    pub fn summary(name: &str, help: &str, quantiles: &[f64]) -> Self {
-        let edges = quantiles.iter().map(|&quantile| Edge::new("quantile", quantile)).collect();
-        Self::new(name, help, MetricType::Summary, edges)
-    }
-
-    fn new(name: &str, help: &str, metric_type: MetricType, edges: Box<[Edge]>) -> Self {
-        let header = fragment::header(name, help, metric_type.as_str()).into();
-        Self { name: name.into(), help: help.into(), metric_type, header, edges }
-    }
-
-    /// The metric name, as it stands before the labels of a counter or gauge.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The help text, not escaped.
-    pub fn help(&self) -> &str {
-        &self.help
-    }
-
-    /// The exposed type.
-    pub fn metric_type(&self) -> MetricType {
-        self.metric_type
-    }
-
-    /// The `# HELP` and `# TYPE` lines of text 0.0.4, each with its line feed.
-    pub fn header(&self) -> &str {
-        &self.header
-    }
-
-    /// Bucket bounds including `+Inf`, or quantiles; empty for counters and gauges.
-    pub fn edges(&self) -> &[Edge] {
-        &self.edges
-    }
-}
-
-/// The labels of one series as exposition text, `a="b",c="d"`, values escaped; cheap to clone.
-///
-/// Pairs are sorted by name, so equal sets are equal texts. Both text formats use the same
-/// escapes for label values.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct LabelText(Arc<str>);
-
-impl LabelText {
-    /// Renders the pairs; names are valid and distinct, values are any text.
-    pub fn new(pairs: &[(&str, &str)]) -> Self {
-        let mut sorted = pairs.to_vec();
-        sorted.sort_unstable_by_key(|pair| pair.0);
-        Self(fragment::labels(&sorted).into())
-    }
-
-    /// The values, in the order of their names, without escapes.
-    pub fn values(&self) -> Vec<String> {
-        fragment::values(&self.0)
-    }
-
-    /// Whether it is the same text, and not only an equal one.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// The text without braces; empty for a series without labels.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// One family in one snapshot: shared texts, and as many values as there are series.
 #[derive(Debug, Clone)]
 pub struct FamilyBlock {
     meta: Arc<FamilyMeta>,
     series: Arc<[LabelText]>,
-    values: Values,
+    starts: Arc<[u64]>,
+    values: Arc<Values>,
+    exemplars: Arc<[PlacedExemplar]>,
 }
 
 impl FamilyBlock {
@@ -196,22 +55,46 @@ impl FamilyBlock {
         series: Arc<[LabelText]>,
         values: Values,
     ) -> Result<Self, ShapeError> {
-        values.check(meta.metric_type, meta.edges.len(), series.len())?;
-        Ok(Self { meta, series, values })
+        values.check(meta.metric_type(), meta.edges().len(), series.len())?;
+        Ok(Self::of(meta, series, values))
+    }
+
+    fn of(meta: Arc<FamilyMeta>, series: Arc<[LabelText]>, values: Values) -> Self {
+        let values = Arc::new(values);
+        Self { meta, series, starts: Arc::default(), values, exemplars: Arc::default() }
+    }
+
+    /// The same block with the time at which each series began, in milliseconds since 1970; 0
+    /// where nobody knows, and an empty list if that is so of all.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Series`] if there are not as many as series.
+    pub fn with_starts(self, starts: Arc<[u64]>) -> Result<Self, ShapeError> {
+        if !starts.is_empty() && starts.len() != self.series.len() {
+            return Err(ShapeError::Series { expected: self.series.len(), given: starts.len() });
+        }
+        Ok(Self { starts, ..self })
+    }
+
+    /// The same block with exemplars, sorted by series and then by bucket, one for each at most.
+    #[must_use]
+    pub fn with_exemplars(self, exemplars: Arc<[PlacedExemplar]>) -> Self {
+        Self { exemplars, ..self }
     }
 
     /// A small family of counters made for one snapshot, such as the agent's own.
     pub fn of_counters(name: &str, help: &str, samples: &[(&[(&str, &str)], u64)]) -> Self {
         let (series, numbers) = sorted(samples);
         let values = Values::Counter(numbers.into_iter().map(Number::U64).collect());
-        Self { meta: Arc::new(FamilyMeta::counter(name, help)), series, values }
+        Self::of(Arc::new(FamilyMeta::counter(name, help)), series, values)
     }
 
     /// A small family of gauges made for one snapshot, such as the agent's own.
     pub fn of_gauges(name: &str, help: &str, samples: &[(&[(&str, &str)], f64)]) -> Self {
         let (series, numbers) = sorted(samples);
         let values = Values::Gauge(numbers);
-        Self { meta: Arc::new(FamilyMeta::gauge(name, help)), series, values }
+        Self::of(Arc::new(FamilyMeta::gauge(name, help)), series, values)
     }
 
     /// What the series share.
@@ -227,6 +110,58 @@ impl FamilyBlock {
     /// The numbers.
     pub fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// When each series began, in milliseconds since 1970, or 0; empty if that is not known.
+    pub fn starts(&self) -> &[u64] {
+        &self.starts
+    }
+
+    /// When the series at `index` began, if that is known.
+    pub fn start(&self, index: usize) -> Option<u64> {
+        self.starts.get(index).copied().filter(|start| *start > 0)
+    }
+
+    /// All exemplars, sorted by series and then by bucket.
+    pub fn exemplars(&self) -> &[PlacedExemplar] {
+        &self.exemplars
+    }
+
+    /// The exemplars of the series at `index`, sorted by bucket.
+    pub fn exemplars_of(&self, index: usize) -> &[PlacedExemplar] {
+        if self.exemplars.is_empty() {
+            return &[];
+        }
+        let is_before = |placed: &PlacedExemplar| (placed.series as usize) < index;
+        let begin = self.exemplars.partition_point(is_before);
+        let rest = self.exemplars.get(begin..).unwrap_or_default();
+        let end = rest.partition_point(|placed| placed.series as usize <= index);
+        rest.get(..end).unwrap_or_default()
+    }
+
+    /// Whether this block has these very texts.
+    pub fn has_texts(
+        &self,
+        meta: &Arc<FamilyMeta>,
+        series: &Arc<[LabelText]>,
+        starts: &Arc<[u64]>,
+    ) -> bool {
+        Arc::ptr_eq(&self.meta, meta)
+            && Arc::ptr_eq(&self.series, series)
+            && (self.starts.is_empty() && starts.is_empty() || Arc::ptr_eq(&self.starts, starts))
+    }
+
+    /// Whether both are the same series of the same family, whatever their numbers.
+    pub fn has_same_texts(&self, other: &Self) -> bool {
+        self.has_texts(&other.meta, &other.series, &other.starts)
+    }
+
+    /// Whether this is the same block, and not only an equal one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.has_same_texts(other)
+            && Arc::ptr_eq(&self.values, &other.values)
+            && (self.exemplars.is_empty() && other.exemplars.is_empty()
+                || Arc::ptr_eq(&self.exemplars, &other.exemplars))
     }
 }
 
@@ -254,8 +189,8 @@ impl Snapshot {
     /// the same, and rendered once.
     pub fn new(generation: u64, mut families: Vec<FamilyBlock>) -> Self {
         let offered = families.len();
-        families.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
-        families.dedup_by(|later, kept| later.meta.name == kept.meta.name);
+        families.sort_by(|a, b| a.meta.name().cmp(b.meta.name()));
+        families.dedup_by(|later, kept| later.meta.name() == kept.meta.name());
         let duplicates_dropped = (offered - families.len()) as u64;
         Self { generation, families, duplicates_dropped }
     }
@@ -268,6 +203,29 @@ impl Snapshot {
     /// The families, sorted by name, each name once.
     pub fn families(&self) -> &[FamilyBlock] {
         &self.families
+    }
+
+    /// Whether a page of it has about so many bytes at most; looks no further than it must.
+    pub fn is_within(&self, limit_bytes: usize) -> bool {
+        let mut total_bytes = 0;
+        self.families.iter().all(|family| {
+            let meta = family.meta();
+            let lines = meta.edges().len() + 2;
+            let line_bytes = meta.name().len() + 16;
+            total_bytes += meta.header().len();
+            family.series().iter().all(|labels| {
+                total_bytes += lines * (line_bytes + labels.as_str().len());
+                total_bytes <= limit_bytes
+            })
+        })
+    }
+
+    /// The same snapshot with only the families of these names.
+    #[must_use]
+    pub fn only(&self, names: &HashSet<&str>) -> Self {
+        let own = |family: &&FamilyBlock| names.contains(family.meta.name());
+        let families = self.families.iter().filter(own).cloned().collect();
+        Self { families, ..*self }
     }
 
     /// How many families were left out because their name was taken.
@@ -298,9 +256,20 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_estimated_from_labels_and_lines() {
+        let block = FamilyBlock::of_gauges("a", "", &[(&[("l", &"x".repeat(1000))], 1.0)]);
+        let snapshot = Snapshot::new(1, vec![block]);
+        assert!(snapshot.is_within(2_100) && !snapshot.is_within(1_000));
+        assert!(Snapshot::default().is_within(0));
+    }
+
+    #[test]
     fn labels_are_sorted_by_name_and_escaped() {
         let text = LabelText::new(&[("z", "a\\b\"c\nd"), ("a", "é")]);
         assert_eq!(text.as_str(), "a=\"é\",z=\"a\\\\b\\\"c\\nd\"");
+        assert_eq!(text.values(), ["é", "a\\b\"c\nd"]);
+        assert_eq!(LabelText::new(&[("a", ""), ("b", "\\n")]).values(), ["", "\\n"]);
+        assert!(LabelText::default().values().is_empty());
         assert_eq!(text.values(), ["é", "a\\b\"c\nd"]);
         assert_eq!(LabelText::new(&[("a", ""), ("b", "\\n")]).values(), ["", "\\n"]);
         assert!(LabelText::default().values().is_empty());

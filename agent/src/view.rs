@@ -9,14 +9,16 @@ mod process;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ringmeter_layout::bucket;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
 use crate::aggregate::{Aggregate, Totals};
-use crate::distribution::{self, Distribution};
+use crate::distribution::{self, Distribution, NativeScratch};
 use crate::rule::{Rules, ViewRule};
 use crate::series::{Family, OVERFLOW_ROW, Row, SeriesRef};
 use crate::snapshot::{
-    FamilyBlock, FamilyMeta, HistogramValues, LabelText, Number, SummaryValues, Values,
+    Exemplar, FamilyBlock, FamilyMeta, HistogramValues, LabelText, NativeOptions, NativeValues,
+    Number, PlacedExemplar, SummaryValues, Values,
 };
 
 use plan::{Plan, Sources};
@@ -99,6 +101,33 @@ struct Shown {
     /// Of the metric; another one's rows are others.
     revision: u64,
     labels: Option<Arc<[LabelText]>>,
+    starts: Arc<[u64]>,
+    /// The last block, which is used again while nothing changes.
+    last: Option<FamilyBlock>,
+}
+
+impl Shown {
+    /// The block of these values: the last one, if it is the same.
+    fn block(
+        &mut self,
+        meta: &Arc<FamilyMeta>,
+        labels: Arc<[LabelText]>,
+        values: Values,
+        exemplars: Vec<PlacedExemplar>,
+    ) -> Option<FamilyBlock> {
+        if let Some(last) = &self.last
+            && last.has_texts(meta, &labels, &self.starts)
+            && last.values().is_identical(&values)
+            && last.exemplars() == exemplars
+        {
+            return Some(last.clone());
+        }
+        let block = FamilyBlock::new(Arc::clone(meta), labels, values).ok()?;
+        let block = block.with_starts(Arc::clone(&self.starts)).ok()?;
+        let block = block.with_exemplars(exemplars.into());
+        self.last = Some(block.clone());
+        Some(block)
+    }
 }
 
 /// Builds the applications' families of one snapshot after the other.
@@ -108,6 +137,9 @@ pub struct View {
     merged: Vec<Merged>,
     rows: Vec<u32>,
     scratch: Vec<f64>,
+    /// How native histograms are shown; `None` while nobody wants them.
+    native: Option<NativeOptions>,
+    native_scratch: NativeScratch,
     /// Samples of gauges that are exposed per process.
     apart: Vec<(SeriesRef, GaugeSample)>,
     rules: Arc<Rules>,
@@ -140,6 +172,11 @@ impl View {
                 is_left_alone
             }
         }
+    }
+
+    /// Whether histograms have native buckets from here on.
+    pub fn show_native(&mut self, is_shown: bool) {
+        self.native = is_shown.then(NativeOptions::default);
     }
 
     /// All exposed families. `process` names the process with a serial number.
@@ -201,7 +238,9 @@ impl View {
         let plan = self.plans.entry(id).or_default();
         plan.update(family, &self.rules);
         let (gauges, scratch) = (self.merged.as_slice(), &mut self.scratch_merged);
-        plan.blocks(family, &mut Sources { totals, gauges, scratch, now_ns }, blocks);
+        let native = self.native.is_some().then_some(&mut self.native_scratch);
+        let mut sources = Sources { totals, gauges, scratch, native, now_ns };
+        plan.blocks(family, &mut sources, blocks);
         self.planned_per_process(id, family, process, blocks);
     }
 
@@ -236,6 +275,7 @@ impl View {
         let revision = family.revision();
         let shown = self.shown.get_mut(id as usize)?;
         let labels = labels_of(shown, (revision, &self.rows), rows);
+        let mut exemplars = Vec::new();
         let slots = self.rows.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.slot);
         let values = match kind {
             Kind::Counter => Values::Counter(slots.map(|slot| totals.counter(slot)).collect()),
@@ -245,14 +285,19 @@ impl View {
                 Values::Gauge(slots.map(|slot| value(slot).unwrap_or(f64::NAN)).collect())
             }
             Kind::Histogram => {
-                histograms(slots, totals.distributions, family.shape.bounds.len() + 1)
+                let bounds = &family.shape.bounds;
+                let distributions = &*totals.distributions;
+                exemplars = placed_exemplars(slots.clone(), distributions, bounds);
+                let scratch = &mut self.native_scratch;
+                let native = self.native.as_ref().map(|options| (options, scratch));
+                histograms(slots, distributions, bounds.len() + 1, native)
             }
             Kind::Summary => {
                 let objectives = &family.shape.objectives;
                 summaries(slots, totals.distributions, objectives, now_ns, &mut self.scratch)
             }
         };
-        FamilyBlock::new(Arc::clone(&family.meta), labels, values).ok()
+        shown.block(&family.meta, labels, values, exemplars)
     }
 
     /// One series for each process, with a label that names it.
@@ -321,6 +366,11 @@ fn labels_of(shown: &mut Shown, (revision, now): (u64, &[u32]), rows: &[Row]) ->
     }
     let texts = now.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.labels.clone());
     let labels: Arc<[LabelText]> = texts.collect();
+    let starts = now.iter().filter_map(|at| rows.get(*at as usize)).map(Row::start_unix_ms);
+    shown.starts = starts.collect();
+    if shown.starts.iter().all(|start| *start == 0) {
+        shown.starts = Arc::default();
+    }
     shown.rows.clear();
     shown.rows.extend_from_slice(now);
     shown.revision = revision;
@@ -332,15 +382,50 @@ fn histograms(
     slots: impl Iterator<Item = u32>,
     distributions: &[Distribution],
     edges: usize,
+    native: Option<(&NativeOptions, &mut NativeScratch)>,
 ) -> Values {
     let mut values = HistogramValues::new(edges);
+    let mut native = native.map(|(options, scratch)| (options, scratch, NativeValues::default()));
     for slot in slots {
         if let Some(distribution) = distributions.get(slot as usize) {
             // The shape is the family's own; a mismatch is refused when the block is made.
             let _ = values.push(distribution.classic(), distribution.sum());
+            if let Some((options, scratch, own)) = &mut native {
+                distribution.buckets().push_native(options, scratch, own);
+            }
         }
     }
+    if let Some((.., own)) = native {
+        values.set_native(own);
+    }
     Values::Histogram(values)
+}
+
+/// The exemplars of each series at the bounds that are shown, the newest of each bucket.
+fn placed_exemplars(
+    slots: impl Iterator<Item = u32>,
+    distributions: &[Distribution],
+    bounds: &[f64],
+) -> Vec<PlacedExemplar> {
+    let mut placed: Vec<PlacedExemplar> = Vec::new();
+    for (series, slot) in (0u32..).zip(slots) {
+        let own = distributions.get(slot as usize).into_iter().flat_map(Distribution::exemplars);
+        for exemplar in own {
+            let at = bucket::classic_index(bounds, exemplar.value());
+            let edge = u32::try_from(at).unwrap_or(u32::MAX);
+            let is_newer = |last: &Exemplar| exemplar.unix_ms() >= last.unix_ms();
+            // They come from the lowest bucket to the highest, and so do the bounds.
+            match placed.last_mut() {
+                Some(last) if (last.series, last.edge) == (series, edge) => {
+                    if is_newer(&last.exemplar) {
+                        last.exemplar = exemplar.clone();
+                    }
+                }
+                _ => placed.push(PlacedExemplar { series, edge, exemplar: exemplar.clone() }),
+            }
+        }
+    }
+    placed
 }
 
 fn summaries(

@@ -1,28 +1,47 @@
 //! The agent's web server: metrics, health, readiness and a landing page.
 //!
 //! ```text
-//!   bind ► serve ─ accept ─ connection ─ answer ─┬─ Pipeline::scrape ► Renderer ► body
-//!                                  │             └─ landing page, /-/healthy, /-/ready
-//!                                  └─ Watched: bytes to the socket ► ScrapesServed
+//!   bind ► serve ─ accept ─ TLS ─ guard ─ answer ─┬─ negotiate ► scrape ► Renderer ► body
+//!                    │        │     │             └─ landing page, /-/healthy, /-/ready
+//!                    │        │     └─ rate limit, login, scrapes in flight
+//!                    │        └─ Watched: bytes to the socket ► ScrapesServed
+//!                    └─ Registry: who is connected, and who has to go
 //! ```
+//!
+//! TLS, users and headers come from a file ([`settings`]), which [`source`] follows. The server
+//! speaks HTTP/1.1 only: scrapers need no other, and the streams of HTTP/2 would need limits of
+//! their own (floods of streams that are reset at once).
 //!
 //! Shutdown, as `run` wires it: at SIGTERM publish the final snapshot, go on serving until
 //! [`ScrapesServed::wait_for_generation`] sees it delivered or the linger has passed, and only
 //! then complete the `shutdown` future of [`server::serve`].
 
+mod activity;
 mod answer;
+mod clients;
 mod connection;
+mod files;
+pub mod guard;
 mod landing;
+pub mod listen;
+mod logins;
+mod negotiate;
 pub mod server;
+pub mod settings;
+pub mod source;
+mod tls;
+mod watchman;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::TelemetryPath;
+use crate::expose::RenderOptions;
 use crate::snapshot::Snapshot;
 
 /// What the server asks of the stages before it.
@@ -40,6 +59,8 @@ pub trait Pipeline: Send + Sync + 'static {
     fn reload(&self) -> impl Future<Output = Result<(), String>> + Send {
         std::future::ready(Err("nothing can be read again".to_owned()))
     }
+    /// Told before a scrape that shows native histograms, which otherwise are not made.
+    fn expect_native_histograms(&self) {}
 
     /// Whether scrapes would be answered; until then `/metrics` and `/-/ready` say 503.
     fn is_ready(&self) -> bool;
@@ -66,21 +87,28 @@ impl fmt::Display for NotReady {
 
 impl std::error::Error for NotReady {}
 
-/// The server's limits. A connection costs at most its buffers (32 KiB each way) and its share
-/// of the rendered text, which all scrapes of a generation have in common.
+/// The server's limits. A connection costs at most its buffers (32 KiB each way, with TLS as much
+/// again) and its share of the rendered pages, which all scrapes of a generation have in common: of
+/// each format two, and one compressed; of the newest snapshot four with selected families.
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
     /// Whether `/-/reload` may be asked. Default no.
     pub enable_lifecycle: bool,
-    /// Connections at a time, over all listeners; more wait in the listen queue. One is in
-    /// reserve for each listener. Default 256.
+    /// What is in the formats besides what must be. Default: nothing.
+    pub render: RenderOptions,
+    /// Connections at a time, over all listeners; for one more, that which is silent for longest
+    /// is closed. Listeners for health alone have 16 of their own. Default 256.
     pub connections_max: usize,
-    /// For a request's head to arrive, counted from the end of the response before it, so this
-    /// is also how long a connection may idle. Default 20 s: long enough for any honest client,
-    /// and no usual scrape interval, so that a scrape does not meet a closing connection.
+    /// For a request's head to arrive, counted from the connection or from its first byte, and
+    /// for the TLS handshake. Default 10 s.
     pub head_timeout: Duration,
+    /// For the next request to begin. Default 2 min: more than the usual scrape intervals, so
+    /// that a scraper keeps its connection.
+    pub idle_timeout: Duration,
+    /// A connection older than this is closed behind a response. Default 1 h.
+    pub connection_age_max: Duration,
     /// For a scrape to be collected. Default 10 s, as Prometheus' own.
     pub scrape_timeout: Duration,
     /// For a response to be taken by the client, from the first time that the socket is full.
@@ -96,8 +124,11 @@ impl WebOptions {
         Self {
             telemetry_path,
             enable_lifecycle: false,
+            render: RenderOptions::default(),
             connections_max: 256,
-            head_timeout: Duration::from_secs(20),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            connection_age_max: Duration::from_secs(3600),
             scrape_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(5),
@@ -110,6 +141,7 @@ impl WebOptions {
 #[derive(Debug, Clone)]
 pub struct ScrapesServed {
     latest: Arc<watch::Sender<Served>>,
+    renders: Arc<AtomicU64>,
 }
 
 /// What [`ScrapesServed`] has seen.
@@ -131,12 +163,21 @@ impl Served {
 impl ScrapesServed {
     /// Nothing served yet.
     pub fn new() -> Self {
-        Self { latest: Arc::new(watch::Sender::new(Served::default())) }
+        Self { latest: Arc::new(watch::Sender::new(Served::default())), renders: Arc::default() }
     }
 
     /// What has been served so far.
     pub fn get(&self) -> Served {
         *self.latest.borrow()
+    }
+
+    /// How many pages were rendered for them, of whatever format.
+    pub fn renders(&self) -> u64 {
+        self.renders.load(Ordering::Relaxed)
+    }
+
+    fn note_renders(&self, count: u64) {
+        self.renders.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Waits until a scrape of this generation or a later one has been served.

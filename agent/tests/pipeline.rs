@@ -16,3 +16,5 @@ mod life;
 mod merge;
 #[path = "pipeline/retain.rs"]
 mod retain;
+#[path = "pipeline/shown.rs"]
+mod shown;

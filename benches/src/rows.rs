@@ -149,5 +149,6 @@ pub const ALL: &[(&str, Maker)] = &[
     ("full-2", full::two_threads),
     ("full-histogram-1", full::histogram),
     ("full-histogram-2", full::histogram_two_threads),
-    ("render", render::counters),
+    ("render", render::next_page),
+    ("render-first", render::first_page),
 ];

@@ -106,16 +106,14 @@ pub(crate) fn move_series(inner: &Inner, segment: &Segment, series: &Series) {
     let (Some(from), Some(to)) = (series.cell(private), to) else { return };
     let mut moved = false;
     for (index, (from, to)) in from.iter().zip(to).enumerate() {
-        let taken = if index == cell::state_word(kind) { 0 } else { from.swap_acq_rel(0) };
-        if taken == 0 {
+        if index == cell::state_word(kind) {
             continue;
         }
-        moved = true;
-        if holds_float(kind, index) {
-            to.add_f64_relaxed(f64::from_bits(taken));
+        moved |= if holds_float(kind, index) {
+            cell::move_float(from, to)
         } else {
-            to.add_relaxed(taken);
-        }
+            cell::move_integer(from, to)
+        };
     }
     if moved {
         segment.publish_shared_spill();
@@ -132,9 +130,8 @@ const fn holds_float(kind: Kind, word: usize) -> bool {
 
 /// Moves a plain count into the same place of the segment.
 pub(crate) fn move_word(from: &Word, segment: &Segment, offset_bytes: u64) {
-    let taken = from.swap_acq_rel(0);
     if let Some(to) = segment.memory().and_then(|memory| memory.word(offset_bytes)) {
-        to.add_relaxed(taken);
+        cell::move_integer(from, to);
     }
 }
 

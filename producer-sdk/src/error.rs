@@ -85,6 +85,13 @@ pub enum OpenError {
         /// Bytes left.
         left_bytes: u64,
     },
+    /// The segment would take room in its file system that the agent needs for acks and ledger.
+    FileSystemFull {
+        /// Bytes needed.
+        needed_bytes: u64,
+        /// Bytes that producers may still take.
+        left_bytes: u64,
+    },
     /// The segment would grow beyond RLIMIT_FSIZE.
     FileSizeLimit {
         /// Size needed.
@@ -144,6 +151,12 @@ impl fmt::Display for OpenError {
                 f,
                 "{needed_bytes} bytes of shared memory are needed and the memory limit leaves \
                  {left_bytes}; raise the container's memory limit"
+            ),
+            Self::FileSystemFull { needed_bytes, left_bytes } => write!(
+                f,
+                "the segment needs {needed_bytes} more bytes and the file system has {left_bytes} \
+                 left for producers; start the agent, which removes segments of ended processes, \
+                 or make the tmpfs larger"
             ),
             Self::FileSizeLimit { needed_bytes, limit_bytes } => write!(
                 f,

@@ -48,6 +48,8 @@ mod leaked;
 
 mod os;
 
+mod keys;
+
 #[cfg_attr(not(target_os = "linux"), path = "segment/none.rs")]
 mod segment;
 

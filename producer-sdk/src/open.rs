@@ -196,7 +196,12 @@ mod linux {
         /// The spare one if this process may use it, else a new one.
         fn blank_segment(&self, incarnation: u64) -> Option<&'static Segment> {
             let is_usable = |spare: &&Segment| spare.is_blank() || spare.is_of(incarnation);
-            let mut spares = self.spares.iter().filter_map(Leaked::take);
+            let mut spares = self.spares.iter().filter_map(Leaked::take).inspect(|spare| {
+                // A parent's that it has not finished: its lock is the parent's to hold.
+                if !is_usable(spare) {
+                    spare.close_inherited();
+                }
+            });
             spares.find(is_usable).or_else(Segment::blank)
         }
     }

@@ -48,6 +48,48 @@ pub(crate) fn random_id() -> Option<[u8; 16]> {
     (got == 16).then_some(bytes)
 }
 
+/// While this lives, a cancellation (`pthread_cancel`) of this thread waits. System calls are where
+/// it would happen, and whoever holds a lock or has claimed a lane would never give it back.
+pub(crate) struct Uncancelled {
+    #[cfg(target_os = "linux")]
+    before: libc::c_int,
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+}
+
+#[cfg(target_os = "linux")]
+impl Uncancelled {
+    /// The same number in all C libraries for Linux.
+    const DISABLE: libc::c_int = 1;
+
+    pub(crate) fn new() -> Self {
+        let mut before = 0;
+        // SAFETY:
+        // - `before` is ours to write; a thread may always change its own state.
+        unsafe { pthread_setcancelstate(Self::DISABLE, &raw mut before) };
+        Self { before }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY:
+        // - The state is one that the C library has told; null: nobody asks for the old one.
+        unsafe { pthread_setcancelstate(self.before, core::ptr::null_mut()) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Uncancelled {
+    pub(crate) fn new() -> Self {
+        Self {}
+    }
+}
+
 /// Calls `at_exit(value)` when a thread ends that has called [`ThreadExit::arm`].
 pub(crate) struct ThreadExit {
     /// The key plus one; zero while there is none.
@@ -146,6 +188,40 @@ pub(crate) fn count_entries(
     }
 }
 
+/// Renames a file unless there is one of that name already, without allocation.
+///
+/// The call itself, because not every C library has a function for it (musl has none).
+#[cfg(target_os = "linux")]
+pub(crate) fn rename_new(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    use nix::NixPath;
+
+    let renamed = from.with_nix_path(|from| {
+        to.with_nix_path(|to| {
+            // SAFETY:
+            // - Both texts end in zero and outlive the call, which keeps neither.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_renameat2,
+                    libc::AT_FDCWD,
+                    from.as_ptr(),
+                    libc::AT_FDCWD,
+                    to.as_ptr(),
+                    RENAME_NOREPLACE,
+                )
+            }
+        })
+    });
+    match renamed {
+        Ok(Ok(0)) => Ok(()),
+        Ok(Ok(_)) => Err(std::io::Error::last_os_error()),
+        Ok(Err(error)) | Err(error) => Err(error.into()),
+    }
+}
+
+/// From `linux/fs.h`.
+#[cfg(target_os = "linux")]
+const RENAME_NOREPLACE: libc::c_uint = 1;
+
 /// Counts matching names in a buffer of `linux_dirent64`: ino 8, off 8, reclen 2, type 1, name.
 #[cfg(target_os = "linux")]
 fn count_in(mut bytes: &[u8], suffix: &[u8]) -> u32 {
@@ -173,6 +249,21 @@ mod tests {
     fn one_process_has_one_incarnation() {
         assert_ne!(incarnation(), 0);
         assert_eq!(incarnation(), incarnation());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_rename_replaces_nothing() {
+        let path = std::env::temp_dir().join(format!("ringmeter-rename-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("directory");
+        let (from, to) = (path.join("from"), path.join("to"));
+        std::fs::write(&from, b"1").expect("file");
+        rename_new(&from, &to).expect("the name is free");
+        std::fs::write(&from, b"2").expect("file");
+        let error = rename_new(&from, &to).expect_err("the name is taken");
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&to).expect("still there"), b"1");
+        std::fs::remove_dir_all(&path).expect("clean up");
     }
 
     #[cfg(target_os = "linux")]

@@ -252,7 +252,8 @@ impl Inner {
         let reserve = |offset_bytes| {
             chunks.push(Box::leak(Box::new(CellChunk { kind, offset_bytes, length_bytes: length })))
         };
-        let offset = match self.segment() {
+        // An opening that failed half-way has placed chunks already, and goes on with them.
+        let offset = match self.segment().or_else(|| self.unfinished_segment()) {
             Some(segment) => segment.reserve_place(length, taken, reserve)?,
             None => first_fit(length, limit_bytes, taken)
                 .filter(|offset| reserve(*offset))

@@ -16,6 +16,7 @@ use ringmeter_layout::word::Word;
 
 use crate::config::Config;
 use crate::error::{ConfigError, OpenError};
+use crate::keys::Keys;
 use crate::leaked::{AppendList, Leaked};
 use crate::os;
 use crate::segment::Segment;
@@ -198,6 +199,12 @@ impl Inner {
         self.shared.get().filter(|segment| segment.is_of(os::incarnation()))
     }
 
+    /// What an opening that failed half-way has left for the next one. Under the registration
+    /// lock.
+    pub(crate) fn unfinished_segment(&self) -> Option<&'static Segment> {
+        self.spares[0].get().filter(|segment| segment.is_of(os::incarnation()))
+    }
+
     /// This process' segment, if it has one in which this series is defined: before that its
     /// records may not go there.
     #[inline]
@@ -211,9 +218,10 @@ impl Inner {
     /// exist there, and what the lock guards is either append-only or made anew.
     pub(crate) fn try_lock(&self) -> Option<Registration<'_>> {
         let word = self.private.as_ref()?.word(PRIVATE_LOCK_OFFSET_BYTES)?;
+        let uncancelled = os::Uncancelled::new();
         // PAIRS WITH: `registration`, the store in `drop`.
         word.compare_exchange_acquire(0, 1).ok()?;
-        Some(Registration { inner: self, word })
+        Some(Registration { inner: self, word, _uncancelled: uncancelled })
     }
 
     /// Waits for the right to register. Recording never comes here.
@@ -234,6 +242,8 @@ impl Inner {
 pub(crate) struct Registration<'a> {
     pub(crate) inner: &'a Inner,
     word: &'static Word,
+    /// Given back after the lock.
+    _uncancelled: os::Uncancelled,
 }
 
 impl Registration<'_> {
@@ -260,8 +270,8 @@ pub(crate) struct Index {
 /// What the index' lock guards, besides the right to register.
 #[derive(Default)]
 pub(crate) struct Maps {
-    pub(crate) families: HashMap<&'static str, &'static Family>,
-    pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series>,
+    pub(crate) families: HashMap<&'static str, &'static Family, Keys>,
+    pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series, Keys>,
     pub(crate) family_count: u32,
     pub(crate) series_count: u32,
     pub(crate) counter_count: u32,

@@ -25,6 +25,7 @@ use ringmeter_layout::segment::{
 use ringmeter_layout::word::{Word, fence_acquire};
 
 use crate::error::OpenError;
+use crate::os::Uncancelled;
 
 mod birth;
 mod lanes;
@@ -89,9 +90,11 @@ struct AckFile {
 
 #[expect(clippy::cast_possible_truncation, reason = "2176")]
 const ACK_SIZE_MAX_BYTES: usize = ack::SIZE_MAX_BYTES as usize;
-/// After so many reads that brought nothing new the ack file is opened anew: an agent may have
-/// made another.
-const ACK_REOPEN_READS: u64 = 16;
+/// After so many attempts to read an ack file that is not there it is looked for again.
+const ACK_MISSING_READS: u64 = 16;
+/// After so many reads of one that is there, and brings nothing new, it is opened anew: an agent
+/// may have made another. Rarely, because to open costs as much as several reads.
+const ACK_SILENT_READS: u64 = 256;
 
 /// A path in a fixed array, so that a forked child can use it without allocating.
 #[derive(Clone)]
@@ -274,7 +277,7 @@ impl Segment {
         if !parts.identity.is(&parts.file) {
             return Err(OpenError::DescriptorTaken);
         }
-        limits::check(offset_bytes + length_bytes, length_bytes)?;
+        limits::check(&parts.file, offset_bytes + length_bytes, length_bytes)?;
         allocate(&parts.file, offset_bytes, length_bytes)?;
         parts.memory.populate(offset_bytes, length_bytes);
         let entry = RawChunk {
@@ -353,14 +356,17 @@ impl Segment {
     /// position, tells that the descriptor still stands for this segment's ack file. Only reads
     /// that bring nothing new lead, now and then, to opening it anew.
     pub(crate) fn read_ack(&self, lane: u32, last: u64, tail: u64) -> u64 {
-        let read = self.try_read_ack(lane).map_or(last, |read| lane::accept_ack(last, tail, read));
+        let _uncancelled = Uncancelled::new();
+        let found = self.try_read_ack(lane);
+        let read = found.map_or(last, |read| lane::accept_ack(last, tail, read));
         if read != last {
             return read;
         }
+        let interval = if found.is_some() { ACK_SILENT_READS } else { ACK_MISSING_READS };
         let fruitless = self.ack_fruitless_reads.add_relaxed(1);
         // Eagerly at first: an agent that starts after the app makes the file then.
         let is_early = fruitless < 2 || fruitless.is_power_of_two();
-        if !is_early && fruitless % ACK_REOPEN_READS != 0 {
+        if !is_early && fruitless % interval != 0 {
             return last;
         }
         self.reopen_ack();

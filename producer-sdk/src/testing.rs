@@ -149,7 +149,8 @@ fn value_of_rank(counted: impl Iterator<Item = (f64, u64)>, rank: u64) -> f64 {
 fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T {
     let Some(series) = metric.bound().0 else { return T::default() };
     let inner = series.producer();
-    let memory = match inner.segment() {
+    // Before it is defined there, a series may have its cell behind the end of the file.
+    let memory = match inner.segment_with(series) {
         Some(segment) => segment.memory(),
         None => inner.private.as_ref(),
     };

@@ -180,6 +180,29 @@ pub fn add_in_lane(word: &Word, value: u64) {
     word.store_relaxed(word.load_relaxed().wrapping_add(value));
 }
 
+/// Moves what a word has counted into another; says whether there was anything.
+///
+/// The word is taken by exchanging it for zero, so of two threads that move at once each moves
+/// what the other does not.
+#[inline]
+pub fn move_integer(from: &Word, to: &Word) -> bool {
+    let taken = from.swap_acq_rel(0);
+    if taken != 0 {
+        to.add_relaxed(taken);
+    }
+    taken != 0
+}
+
+/// As [`move_integer`], for a sum of floats.
+#[inline]
+pub fn move_float(from: &Word, to: &Word) -> bool {
+    let taken = from.swap_acq_rel(0);
+    if taken != 0 {
+        to.add_f64_relaxed(f64::from_bits(taken));
+    }
+    taken != 0
+}
+
 /// Adds a float to a counter's cell.
 #[inline]
 pub fn add_f64(words: &[Word], value: f64) {

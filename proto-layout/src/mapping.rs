@@ -41,7 +41,9 @@ impl Mapping {
     pub fn private(length_bytes: u64) -> io::Result<Self> {
         let length = usize::try_from(length_bytes)
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        private_memory(length.next_multiple_of(4096))
+        let length = length.next_multiple_of(4096);
+        // A shortage that passes must not decide for the rest of the process' life.
+        private_memory(length).or_else(|_| private_memory(length))
     }
 
     /// Length in bytes.

@@ -22,6 +22,10 @@
 mod definitions;
 #[path = "loom_lane/hand_over.rs"]
 mod hand_over;
+#[path = "loom_lane/lane_cells.rs"]
+mod lane_cells;
+#[path = "loom_lane/private.rs"]
+mod private;
 #[path = "loom_lane/removal.rs"]
 mod removal;
 #[path = "loom_lane/ring.rs"]
@@ -69,6 +73,16 @@ pub(crate) enum Mutant {
     TailBeforeLock,
     /// The last reading takes cells only where a spill count moved.
     CellsByCountOnly,
+    /// A thread writes the cells of a lane that it has not claimed.
+    LaneSharedByTwo,
+    OpenStoreRelaxed,
+    OpenLoadRelaxed,
+    /// Who counts privately looks for a segment without a fence in between.
+    NoFenceAfterPrivateCount,
+    /// Who opens a segment moves the counts without order in between.
+    UnorderedAfterOpening,
+    /// Counts are moved by reading and clearing.
+    MovedWithoutExchange,
 }
 
 impl Mutant {
@@ -140,6 +154,8 @@ const MODELS: &[(&str, Model)] = &[
     ("definitions: chunk, definition, then a record of it", definitions::model),
     ("hand-over of a lane between two threads", hand_over::model),
     ("removal of a dead producer's segment", removal::model),
+    ("lane cells: two owners in turn, and who reads their sum", lane_cells::model),
+    ("private counts: moved once when a segment opens", private::model),
 ];
 
 const MUTANTS: &[(Mutant, Model)] = &[
@@ -167,6 +183,14 @@ const MUTANTS: &[(Mutant, Model)] = &[
     (Mutant::LockQueryRelaxed, removal::model),
     (Mutant::TailBeforeLock, removal::model),
     (Mutant::CellsByCountOnly, removal::model),
+    (Mutant::StateStoreRelaxed, lane_cells::model),
+    (Mutant::StateExchangeRelaxed, lane_cells::model),
+    (Mutant::LaneSharedByTwo, lane_cells::model),
+    (Mutant::OpenStoreRelaxed, private::model),
+    (Mutant::OpenLoadRelaxed, private::model),
+    (Mutant::NoFenceAfterPrivateCount, private::model),
+    (Mutant::UnorderedAfterOpening, private::model),
+    (Mutant::MovedWithoutExchange, private::model),
 ];
 
 fn name_of(model: Model) -> &'static str {

@@ -78,9 +78,33 @@ impl Agent {
         Self::spawn_command(&mut command, directory, &[])
     }
 
-    #[expect(clippy::expect_used, reason = "a test without its agent is no test")]
+    /// As [`spawn`](Self::spawn), at a certain address.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn_at(
+        binary: &Path,
+        directory: &Path,
+        variables: &[(String, String)],
+        address: SocketAddr,
+    ) -> Self {
+        let mut command = Command::new(binary);
+        command.envs(variables.iter().cloned());
+        Self::spawn_listening(&mut command, directory, &[], address)
+    }
+
     fn spawn_command(command: &mut Command, directory: &Path, arguments: &[&str]) -> Self {
-        let address = free_address();
+        Self::spawn_listening(command, directory, arguments, free_address())
+    }
+
+    #[expect(clippy::expect_used, reason = "a test without its agent is no test")]
+    fn spawn_listening(
+        command: &mut Command,
+        directory: &Path,
+        arguments: &[&str],
+        address: SocketAddr,
+    ) -> Self {
         let child = command
             .arg("agent")
             .arg("--dir")

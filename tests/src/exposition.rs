@@ -44,6 +44,11 @@ impl Scrape {
         self.of(name).map(|(_, value)| value).sum()
     }
 
+    /// All series.
+    pub fn all(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.samples.iter().map(|(series, value)| (series.as_str(), *value))
+    }
+
     /// All series of a name.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         self.samples.iter().filter_map(move |(series, value)| {

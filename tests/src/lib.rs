@@ -15,11 +15,20 @@ pub mod process;
 
 pub mod agent;
 
+pub mod certificates;
+pub mod guarded;
+
 pub mod worker;
+
+pub mod torture;
 
 pub mod http_service;
 
+pub mod scraper;
+
 pub mod prometheus;
+
+pub mod container;
 
 pub mod allocation;
 
@@ -30,3 +39,10 @@ pub mod golden;
 pub mod ledger;
 
 pub mod fuzz;
+
+pub mod drained;
+
+pub mod injected;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod supervisor;
+pub mod syscall;

@@ -1,5 +1,6 @@
 //! Child processes that end with the test, by their ids.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -39,6 +40,17 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("process ids fit");
         kill(Pid::from_raw(id), signal).expect("signal a child");
+    }
+
+    /// Sends SIGKILL and waits for the end. Says whether that was what ended it.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    #[expect(clippy::expect_used, reason = "a child can be waited for")]
+    pub fn kill(&mut self) -> bool {
+        let _ = self.child.kill();
+        let status = self.child.wait().expect("wait for a child");
+        status.signal() == Some(Signal::SIGKILL as i32)
     }
 
     /// Waits for its end.

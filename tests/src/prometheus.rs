@@ -9,6 +9,9 @@ use std::time::Duration;
 use crate::agent::{free_address, get};
 use crate::process::{Process, wait_until};
 
+/// Makes a server scrape and keep native histograms.
+pub const NATIVE_HISTOGRAMS: &str = "--enable-feature=native-histograms";
+
 /// A running server that scrapes one target every second.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -23,24 +26,35 @@ impl Prometheus {
     /// # Panics
     /// When it does not get ready; `tests/install-deps.sh` installs it.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test without its server is no test")]
     pub fn start(target: SocketAddr) -> Self {
+        Self::start_with(target, &[])
+    }
+
+    /// As [`start`](Self::start), with more arguments.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without its server is no test")]
+    pub fn start_with(target: SocketAddr, arguments: &[&str]) -> Self {
         let address = free_address();
         let name = format!("ringmeter-prometheus-{}-{}", std::process::id(), address.port());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).expect("a directory for the server");
         let configuration = directory.join("prometheus.yml");
+        let native =
+            if wants_native(arguments) { "    scrape_native_histograms: true\n" } else { "" };
         let text = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n  \
-             - job_name: ringmeter\n    static_configs:\n      - targets: [\"{target}\"]\n"
+             - job_name: ringmeter\n{native}    static_configs:\n      - targets: [\"{target}\"]\n"
         );
         std::fs::write(&configuration, text).expect("write the configuration");
-        let program = std::env::var("PROMETHEUS_BIN").unwrap_or_else(|_| "prometheus".to_owned());
-        let child = Command::new(program)
+        let child = Command::new(program())
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=error")
+            .args(arguments)
             .stdin(Stdio::null())
             .spawn()
             .expect("start prometheus; tests/install-deps.sh installs it");
@@ -51,6 +65,19 @@ impl Prometheus {
         server
     }
 
+    /// The answer to an instant query, as JSON.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a broken answer fails the test")]
+    pub fn query_json(&self, expression: &str) -> String {
+        let path = format!("/api/v1/query?query={}", percent_encoded(expression));
+        let answer = get(self.address, &path).expect("prometheus answers");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
     /// The value of an instant query that has one sample, or none.
     ///
     /// # Panics
@@ -58,13 +85,24 @@ impl Prometheus {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a broken answer fails the test")]
     pub fn query(&self, expression: &str) -> Option<f64> {
-        let path = format!("/api/v1/query?query={}", percent_encoded(expression));
-        let answer = get(self.address, &path).expect("prometheus answers");
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let samples: Vec<&str> = answer.body.split("\"value\":[").skip(1).collect();
-        assert!(samples.len() <= 1, "{expression} has several samples: {}", answer.body);
+        let body = self.query_json(expression);
+        let samples: Vec<&str> = body.split("\"value\":[").skip(1).collect();
+        assert!(samples.len() <= 1, "{expression} has several samples: {body}");
         let value = samples.first()?.split('"').nth(1).expect("a value");
         Some(value.parse().expect("a number"))
+    }
+
+    /// Whether an instant query has any sample.
+    ///
+    /// # Panics
+    /// When the server refuses the query.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a broken answer fails the test")]
+    pub fn has_data(&self, expression: &str) -> bool {
+        let path = format!("/api/v1/query?query={}", percent_encoded(expression));
+        let answer = get(self.address, &path).expect("prometheus answers");
+        assert_eq!(answer.status, 200, "{expression}: {}", answer.body);
+        answer.body.contains("\"value\":[")
     }
 
     /// Waits until a query has a value.
@@ -82,6 +120,23 @@ impl Prometheus {
         }
         panic_with(expression, last, value);
     }
+}
+
+fn program() -> String {
+    std::env::var("PROMETHEUS_BIN").unwrap_or_else(|_| "prometheus".to_owned())
+}
+
+/// From 3.8 on a setting asks for native histograms, where a flag did before; that flag is known
+/// to later versions, and does nothing.
+fn wants_native(arguments: &[&str]) -> bool {
+    if !arguments.contains(&NATIVE_HISTOGRAMS) {
+        return false;
+    }
+    let output = Command::new(program()).arg("--version").output().map(|output| output.stdout);
+    let words = String::from_utf8(output.unwrap_or_default()).unwrap_or_default();
+    let version = words.split("version ").nth(1).unwrap_or_default();
+    let mut numbers = version.split(['.', ' ']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(3), Some(8))
 }
 
 #[expect(clippy::panic, reason = "the test fails")]

@@ -1,5 +1,16 @@
 //! What a scrape says is read by the reference parsers, to the letter.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test must fail loudly")]
+
+#[path = "formats/negotiation.rs"]
+mod negotiation;
+#[path = "formats/protobuf.rs"]
+mod protobuf;
+#[path = "formats/random.rs"]
+mod random;
+#[path = "formats/text.rs"]
+mod text;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

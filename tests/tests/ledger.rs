@@ -1,98 +1,13 @@
-//! The ledger: no kill loses, doubles or takes back anything, and the tests would notice.
-#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+//! The ledger: totals go on, and nothing is added twice, whatever became of it.
+#![allow(clippy::expect_used, reason = "tests")]
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use ringmeter_tests::agent::Agent;
 use ringmeter_tests::directory::Directory;
-use ringmeter_tests::process::binary;
 use ringmeter_tests::worker::Worker;
-
-#[path = "ledger/torture.rs"]
-mod torture;
-#[path = "ledger/watch.rs"]
-mod watch;
-
-use torture::{Outcome, Plan, run};
-
-/// How many kills, unless `RINGMETER_AGENT_KILLS` says otherwise.
-const AGENT_KILLS: u32 = 150;
-
-fn kills() -> u32 {
-    let written = std::env::var("RINGMETER_AGENT_KILLS").ok();
-    written.and_then(|text| text.parse().ok()).unwrap_or(AGENT_KILLS)
-}
-
-#[expect(clippy::print_stdout, reason = "what was done belongs to the result")]
-fn report(what: &str, outcome: &Outcome) {
-    let Outcome { agent_kills, recorder_kills, scrapes, records, spilled, problems } = outcome;
-    println!(
-        "{what}: agent_kills={agent_kills} producer_kills={recorder_kills} scrapes={scrapes} \
-         records={records} spilled={spilled} problems={}",
-        problems.len()
-    );
-    for problem in problems.iter().take(10) {
-        println!("  {problem}");
-    }
-}
-
-#[test]
-fn no_kill_of_agent_or_producer_loses_doubles_or_takes_back_anything() {
-    let plan = Plan {
-        binary: &binary("ringmeter"),
-        variables: &[],
-        agent_kills: kills(),
-        limit: Duration::from_secs(60 + u64::from(kills().saturating_sub(AGENT_KILLS))),
-        stops_early: false,
-    };
-    let outcome = run(&plan);
-    report("crash", &outcome);
-    assert!(outcome.problems.is_empty(), "{:#?}", outcome.problems);
-    assert_eq!(outcome.agent_kills, kills(), "in time");
-    assert!(outcome.recorder_kills > 0 && outcome.spilled > 0.0 && outcome.scrapes > 100);
-}
-
-/// The agent with the feature `broken`, in the same profile as this test.
-fn broken_agent() -> PathBuf {
-    let agent = binary("ringmeter");
-    let directory = agent.parent().expect("a directory");
-    let profile = directory.file_name().and_then(|name| name.to_str()).expect("a profile");
-    let profile = if profile == "debug" { "dev" } else { profile };
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "ringmeter-agent", "--features", "broken"])
-        .args(["--bin", "ringmeter-broken", "--profile", profile, "--target-dir"])
-        .arg(directory.parent().expect("a target directory"))
-        .status()
-        .expect("run cargo");
-    assert!(status.success(), "build the agent with the feature `broken`");
-    directory.join("ringmeter-broken")
-}
-
-#[test]
-fn the_crash_test_notices_broken_promises_and_only_those() {
-    let agent = broken_agent();
-    let torture = |promise: &str, agent_kills, pause_us: &str| {
-        let variables = [("RINGMETER_BREAK", promise), ("RINGMETER_BREAK_PAUSE_US", pause_us)];
-        let limit = Duration::from_secs(60);
-        let stops_early = !promise.is_empty();
-        let plan = Plan { binary: &agent, variables: &variables, agent_kills, limit, stops_early };
-        let outcome = run(&plan);
-        report(if promise.is_empty() { "nothing broken" } else { promise }, &outcome);
-        outcome
-    };
-    // The moments between two steps are stretched, so that many kills fall into them.
-    let outcome = torture("", 30, "3000");
-    assert!(outcome.problems.is_empty(), "{:#?}", outcome.problems);
-    for promise in ["ack-before-commit", "journal-as-deltas", "serve-uncommitted"] {
-        // A kill has to fall between two steps; the longer the moment, the likelier.
-        let noticed = |pause_us| !torture(promise, 40, pause_us).problems.is_empty();
-        assert!(["3000", "10000", "30000"].into_iter().any(noticed), "{promise} was not noticed");
-    }
-}
 
 fn kill(mut agent: Agent) {
     agent.process().signal(Signal::SIGKILL);

@@ -1,4 +1,5 @@
 //! `ringmeter lint` says what `promtool check metrics` says.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
 
 use std::io::Write;
 use std::process::{Command, Stdio};

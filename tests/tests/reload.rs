@@ -1,4 +1,5 @@
 //! The configuration file, from outside: checked, printed, and read again under load.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

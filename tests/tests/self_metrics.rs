@@ -1,4 +1,5 @@
 //! What the agent says about itself is what its table says, and what the page says.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -41,7 +42,12 @@ fn the_page_has_every_metric_with_its_meaning() {
 #[test]
 fn a_scrape_has_every_metric_of_the_table_and_no_other() {
     let directory = Directory::new();
-    let agent = Agent::start(directory.path());
+    // As with a web configuration file: without one there is nothing to say of it.
+    let web = std::env::temp_dir().join(format!("ringmeter-web-{}.yml", std::process::id()));
+    fs::write(&web, "{}\n").expect("write the web configuration");
+    let path = web.to_str().expect("a path of plain characters");
+    let agent = Agent::start_with(directory.path(), &["--web.config.file", path]);
+    fs::remove_file(&web).expect("remove it");
     let mut worker = Worker::start(directory.path(), "observe --times 10");
     worker.wait_until_done();
     let text = agent.scrape_text();

@@ -147,6 +147,7 @@ impl Aggregate {
         let pairs = [(OVERFLOW_LABEL, "true")];
         // What it costs is in the metric's cost.
         if let Some(series) = self.registry.add_row(family, &pairs, slot, 0) {
+            self.registry.set_start(series, self.start_unix_ms);
             debug_assert_eq!(series.row, OVERFLOW_ROW);
             self.give_first_window(series, now_ns);
             self.remember_gauge(series, slot);

@@ -3,6 +3,7 @@ use ringmeter_layout::naming::{GaugeRule, Kind};
 use ringmeter_layout::record::{Operation, pack};
 
 use super::*;
+use crate::series::Row;
 
 fn definition(kind: Kind, name: &str) -> FamilyDefinition {
     FamilyDefinition {
@@ -47,6 +48,40 @@ fn two_segments_share_a_series_under_ids_of_their_own() {
     let (_, totals) = aggregate.parts();
     assert_eq!(totals.counter(a.slot), Number::U64(7));
     assert_eq!(totals.counter(other.slot), Number::U64(10));
+}
+
+#[test]
+fn a_record_with_an_exemplar_is_an_observation() {
+    let mut aggregate = Aggregate::new(Limits::default());
+    let series = placed(&mut aggregate, Kind::Histogram, "h", "x");
+    let counter = placed(&mut aggregate, Kind::Counter, "n_total", "x");
+    let mut local = LocalSeries::default();
+    local.push(Local::Distribution(series.slot));
+    local.push(Local::Counter(counter.slot));
+    let exemplar = Exemplar::new(&[("trace_id", "4bf9")], 2.5, 77).expect("an exemplar");
+    for id in [0, 1, 2] {
+        aggregate.observe_exemplar(id, exemplar.clone(), &local, 0);
+    }
+    let (_, totals) = aggregate.parts();
+    let own = &totals.distributions[series.slot as usize];
+    assert_eq!((own.count(), own.sum()), (1, 2.5));
+    assert_eq!(own.exemplars().collect::<Vec<_>>(), [&exemplar]);
+    assert_eq!(aggregate.rejected.get(RejectReason::Operation), 1);
+    assert_eq!(aggregate.rejected.get(RejectReason::UnknownSeries), 1);
+}
+
+#[test]
+fn series_know_when_they_began_as_far_as_anybody_does() {
+    let mut aggregate = Aggregate::new(Limits::default());
+    assert_eq!(aggregate.unix_ms(5_000_000), 0, "no clock yet");
+    aggregate.set_unix_time(1_700_000_000_000_000_000, 1_000_000);
+    assert_eq!(aggregate.unix_ms(5_000_000), 1_700_000_000_004);
+    let early = placed(&mut aggregate, Kind::Counter, "n_total", "x");
+    aggregate.begin_series_at(1_234);
+    let late = placed(&mut aggregate, Kind::Counter, "n_total", "y");
+    let again = placed(&mut aggregate, Kind::Counter, "n_total", "x");
+    let start = |placed: Placed| aggregate.registry.row(placed.series).map(Row::start_unix_ms);
+    assert_eq!([early, late, again].map(start), [Some(0), Some(1_234), Some(0)]);
 }
 
 #[test]

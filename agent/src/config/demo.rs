@@ -97,12 +97,12 @@ impl DemoConfig {
         let web_listen_address = reader.value(
             written.web_listen_address.as_deref(),
             ["--web.listen-address"; 2],
-            str::parse,
+            over_tcp,
         );
         let service_listen_address = reader.value(
             written.service_listen_address.as_deref(),
             ["--service.listen-address"; 2],
-            str::parse,
+            over_tcp,
         );
         if !reader.problems.is_empty() {
             return Err(reader.problems);
@@ -113,9 +113,17 @@ impl DemoConfig {
             requests_per_second: requests_per_second.unwrap_or(REQUESTS_PER_SECOND_DEFAULT),
             service_binary: written.service_binary.as_ref().map(PathBuf::from),
             directory,
-            web_listen_address: web_listen_address.unwrap_or(any_port),
+            web_listen_address: web_listen_address.unwrap_or(any_port.clone()),
             service_listen_address: service_listen_address.unwrap_or(any_port),
         })
+    }
+}
+
+/// The demo's own clients speak TCP only.
+fn over_tcp(text: &str) -> Result<ListenAddress, Reason> {
+    match text.parse()? {
+        ListenAddress::Unix(_) => Err(Reason::ListenAddress),
+        address => Ok(address),
     }
 }
 

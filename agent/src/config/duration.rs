@@ -9,7 +9,7 @@ const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), 
 
 /// Reads a duration: whole numbers with units, each unit at most once, larger ones first; a bare
 /// `0` needs no unit.
-pub(super) fn parse(text: &str, limit: Duration) -> Result<Duration, Reason> {
+pub(crate) fn parse(text: &str, limit: Duration) -> Result<Duration, Reason> {
     let wrong = Reason::Duration { limit };
     if text == "0" {
         return Ok(Duration::ZERO);

@@ -36,6 +36,22 @@ fn defaults() {
 }
 
 #[test]
+fn created_samples_are_asked_for() {
+    let is_on = |arguments: &[&str], variables: &[(&str, &str)]| {
+        run(arguments, variables).expect("good").web.openmetrics_created
+    };
+    let variable = |value| [("RINGMETER_WEB_OPENMETRICS_CREATED", value)];
+    assert!(!is_on(&[], &[]));
+    assert!(is_on(&["--web.openmetrics-created"], &[]));
+    assert!(is_on(&[], &variable("true")));
+    assert!(!is_on(&["--web.openmetrics-created=false"], &variable("true")));
+    assert_eq!(
+        problems(&[], &variable("yes")),
+        ["RINGMETER_WEB_OPENMETRICS_CREATED \"yes\": must be one of true, false"]
+    );
+}
+
+#[test]
 fn flags_win_over_the_environment() {
     let variables = [
         ("RINGMETER_DIR", "/from/environment"),
@@ -145,5 +161,55 @@ fn help_and_version_are_no_failures() {
     ] {
         let error = parse(arguments.iter().map(OsString::from), |_| None).expect_err("no command");
         assert_eq!(error.exit_code(), code, "{arguments:?}");
+    }
+}
+
+#[test]
+fn how_the_server_is_reached() {
+    assert_eq!(run(&[], &[]).expect("good").web.access, AccessConfig::default());
+    let arguments = [
+        "--web.listen-address=unix:/run/web.sock",
+        "--web.listen-address=[::1]:2",
+        "--web.config.file=web.yml",
+        "--web.systemd-socket",
+        "--web.max-requests=0",
+        "--web.health-listen-address=:3",
+        "--web.health-listen-address=unix:/run/health.sock",
+    ];
+    let config = run(&arguments, &[("RINGMETER_WEB_CONFIG_FILE", "/other")]).expect("good");
+    assert_eq!(addresses(&config), ["unix:/run/web.sock", "[::1]:2"]);
+    let access = config.web.access;
+    assert_eq!(access.config_file.as_deref(), Some(Path::new("web.yml")), "relative, as exporters");
+    assert!(access.systemd_socket);
+    assert_eq!(access.max_requests, None);
+    let health: Vec<String> =
+        access.health_listen_addresses.iter().map(|a| a.to_string()).collect();
+    assert_eq!(health, [":3", "unix:/run/health.sock"]);
+
+    let variables = [
+        ("RINGMETER_WEB_CONFIG_FILE", "/etc/web.yml"),
+        ("RINGMETER_WEB_MAX_REQUESTS", "7"),
+        ("RINGMETER_WEB_HEALTH_LISTEN_ADDRESS", ":1,:2"),
+    ];
+    let access = run(&[], &variables).expect("good").web.access;
+    assert_eq!(access.config_file.as_deref(), Some(Path::new("/etc/web.yml")));
+    assert_eq!((access.max_requests, access.health_listen_addresses.len()), (Some(7), 2));
+
+    let arguments = [
+        "--web.listen-address=unix:relative",
+        "--web.config.file=",
+        "--web.max-requests=-1",
+        "--web.health-listen-address=nowhere",
+    ];
+    let found = problems(&arguments, &[]);
+    let expected = [
+        "--web.listen-address \"unix:relative\": must be unix: and an absolute path of up to 107",
+        "--web.config.file \"\": must be the path of a file",
+        "--web.max-requests \"-1\": must be a whole number from 0 to 100000",
+        "--web.health-listen-address \"nowhere\": must be an IP address and a port",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\n{expected}");
     }
 }

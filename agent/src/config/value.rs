@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use ringmeter_layout::lane::{CAPACITY_MAX_RECORDS, CAPACITY_MIN_RECORDS};
 
 /// The port that the agent serves on by default; outside 9100-9999, where every number is taken.
 pub const DEFAULT_PORT: u16 = 19_310;
@@ -11,8 +14,11 @@ pub const DEFAULT_PORT: u16 = 19_310;
 /// A telemetry path may be this long.
 pub const TELEMETRY_PATH_LENGTH_MAX_BYTES: usize = 256;
 
+/// A unix socket's path may be this long: what the system's address has room for.
+pub const UNIX_PATH_LENGTH_MAX_BYTES: usize = 107;
+
 /// Where the server listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// Every interface: IPv6 and IPv4 together, or IPv4 alone on hosts without IPv6.
     AllInterfaces {
@@ -21,19 +27,22 @@ pub enum ListenAddress {
     },
     /// One address; a port of 0 means any free one.
     One(SocketAddr),
+    /// A unix socket, by its absolute path.
+    Unix(PathBuf),
 }
 
 impl ListenAddress {
-    /// The addresses to try, in this order, until one can be bound.
-    pub fn candidates(self) -> impl Iterator<Item = SocketAddr> {
+    /// The addresses to try, in this order, until one can be bound; none for a unix socket.
+    pub fn candidates(&self) -> impl Iterator<Item = SocketAddr> {
         let (first, second) = match self {
             Self::AllInterfaces { port } => {
-                let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                (SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), Some(fallback))
+                let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port));
+                (Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port))), Some(fallback))
             }
-            Self::One(address) => (address, None),
+            Self::One(address) => (Some(*address), None),
+            Self::Unix(_) => (None, None),
         };
-        std::iter::once(first).chain(second)
+        first.into_iter().chain(second)
     }
 }
 
@@ -48,6 +57,7 @@ impl fmt::Display for ListenAddress {
         match self {
             Self::AllInterfaces { port } => write!(f, ":{port}"),
             Self::One(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -60,6 +70,12 @@ impl FromStr for ListenAddress {
             let digits = port.bytes().all(|byte| byte.is_ascii_digit());
             let port = port.parse().ok().filter(|_| digits);
             return port.map(|port| Self::AllInterfaces { port }).ok_or(Reason::ListenAddress);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            let is_usable = path.starts_with('/')
+                && path.len() <= UNIX_PATH_LENGTH_MAX_BYTES
+                && !path.contains('\0');
+            return if is_usable { Ok(Self::Unix(path.into())) } else { Err(Reason::UnixPath) };
         }
         text.parse().map(Self::One).map_err(|_| Reason::ListenAddress)
     }
@@ -155,8 +171,12 @@ pub enum Reason {
     NotUtf8,
     /// Not an absolute path, or one with `..` in it.
     Directory,
+    /// Not the path of a file.
+    File,
     /// Not an address and port.
     ListenAddress,
+    /// Not a path that a unix socket can have.
+    UnixPath,
     /// More addresses than the limit.
     TooManyAddresses {
         /// As many as are allowed.
@@ -176,8 +196,18 @@ pub enum Reason {
         /// The largest number allowed.
         high: u64,
     },
+    /// Not a power of two within the limits of a lane.
+    LaneCapacity,
+    /// Not a URL that the health check can ask.
+    Url,
+    /// An address with port 0, which is another one at each start.
+    AnyPort,
+    /// A unix socket, which the health check does not ask.
+    UnixHealth,
+    /// Not a form of output.
+    OutputFormat,
     /// Neither true nor false.
-    Flag,
+    Boolean,
     /// Not a level.
     LogLevel,
     /// Not a format.
@@ -191,7 +221,12 @@ impl fmt::Display for Reason {
             Self::Directory => f.write_str("must be an absolute path without `..`"),
             Self::ListenAddress => f.write_str(
                 "must be an IP address and a port, as 10.0.0.1:19310, [::1]:19310, or :19310 \
-                 for all interfaces",
+                 for all interfaces, or unix:/path",
+            ),
+            Self::File => f.write_str("must be the path of a file"),
+            Self::UnixPath => write!(
+                f,
+                "must be unix: and an absolute path of up to {UNIX_PATH_LENGTH_MAX_BYTES} bytes"
             ),
             Self::TooManyAddresses { limit } => {
                 write!(f, "at most {limit} different addresses can be served")
@@ -207,7 +242,21 @@ impl fmt::Display for Reason {
                 limit.as_secs()
             ),
             Self::Number { low, high } => write!(f, "must be a whole number from {low} to {high}"),
-            Self::Flag => f.write_str("must be true or false"),
+            Self::LaneCapacity => write!(
+                f,
+                "must be a power of two from {CAPACITY_MIN_RECORDS} to {CAPACITY_MAX_RECORDS}"
+            ),
+            Self::Url => f.write_str(
+                "must be plain http, with localhost or an IP address, as \
+                 http://127.0.0.1:19310/-/healthy",
+            ),
+            Self::AnyPort => f.write_str("port 0 is any free port: say with --url which it is"),
+            Self::UnixHealth => f.write_str(
+                "the health check asks TCP addresses only: give the agent one with \
+                 --web.health-listen-address, or say with --url what to ask",
+            ),
+            Self::OutputFormat => f.write_str("must be one of text, json, yaml"),
+            Self::Boolean => f.write_str("must be one of true, false"),
             Self::LogLevel => f.write_str("must be one of debug, info, warn, error"),
             Self::LogFormat => f.write_str("must be one of logfmt, json"),
         }

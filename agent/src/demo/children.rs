@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::DemoError;
 use super::child::Child;
-use super::client::Client;
 use super::samples::Samples;
+use crate::client::Client;
 use crate::config::DemoConfig;
 
 /// For each step of the start; far more than a loaded machine needs.

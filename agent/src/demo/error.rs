@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use super::client::RequestError;
+use crate::client::RequestError;
 
 /// Why a demo did not run, or did not go on.
 #[derive(Debug)]

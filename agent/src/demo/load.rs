@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::client::Client;
+use crate::client::Client;
 use crate::web::server::{Either, first_of};
 
 /// How far the schedule may be behind.

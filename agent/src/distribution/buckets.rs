@@ -11,11 +11,11 @@ const EXPONENT_MIN: i32 = -64;
 /// Largest magnitude with a bucket of its own is two to this power.
 const EXPONENT_MAX: i32 = 64;
 const INDEX_MIN: i32 = EXPONENT_MIN * (1 << SCHEMA) + 1;
-const INDEX_MAX: i32 = EXPONENT_MAX * (1 << SCHEMA);
+pub(super) const INDEX_MAX: i32 = EXPONENT_MAX * (1 << SCHEMA);
 /// 2^64, exactly.
 const LARGEST: f64 = 18_446_744_073_709_551_616.0;
 /// 2^-64, exactly.
-const SMALLEST: f64 = 1.0 / LARGEST;
+pub(super) const SMALLEST: f64 = 1.0 / LARGEST;
 /// Windows grow in steps of an octave.
 const STEP: i32 = 1 << SCHEMA;
 
@@ -190,6 +190,16 @@ pub struct Buckets {
 impl Buckets {
     pub(super) fn positive_octaves(&self) -> impl Iterator<Item = (u32, &Octave)> {
         self.positive.octaves()
+    }
+
+    /// Index and count of each bucket above zero, increasing.
+    pub(super) fn positive_counts(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.positive.iter()
+    }
+
+    /// Index and count of each bucket of the magnitudes below zero, increasing.
+    pub(super) fn negative_counts(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.negative.iter()
     }
 
     pub(super) fn negative_octaves(&self) -> impl Iterator<Item = (u32, &Octave)> {

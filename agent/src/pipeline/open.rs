@@ -11,6 +11,7 @@ use super::own::Own;
 use super::{ACKS_MAX, Known, Pipeline};
 use crate::aggregate::Aggregate;
 use crate::attach::Files;
+use crate::broken::{self, Break};
 use crate::ledger::{self, Contents, Ledger, LedgerError, Place, Reason};
 use crate::limits::Limits;
 use crate::segment::{Entry, Kept};
@@ -148,7 +149,10 @@ impl Pipeline {
         new.committed = own;
         let used: Vec<u32> = kept.iter().map(|kept| kept.number).collect();
         new.next_number = used.iter().max().map_or(0, |most| most.saturating_add(1));
-        for kept in kept {
+        for mut kept in kept {
+            if broken::is(Break::CellsReset) {
+                kept.marks.clear();
+            }
             let entry = Entry::of(&kept);
             let (is_final, is_attached) = (kept.is_final, false);
             let known = Known { entry, is_attached, is_final, kept: Some(Box::new(kept)) };

@@ -180,7 +180,8 @@ impl Pipeline {
         for number in 0..count {
             let Some(visit) = visits.get_mut((first + number) % count) else { continue };
             let Some(segment) = segments.get_mut(visit.index) else { continue };
-            if visit.refusal.is_some() {
+            if let Some(refusal) = &visit.refusal {
+                is_complete &= !refusal.reason.is_passing();
                 continue;
             }
             let now_ns = clock();
@@ -214,10 +215,19 @@ impl Pipeline {
 
     /// Parts with segments that were refused, and with those whose last record is in.
     fn settle(&mut self, visits: Vec<Visit>, now_ns: u64) {
+        self.finalise_early();
         // From behind, because removal moves the last into the gap.
         for visit in visits.into_iter().rev() {
             let Some(segment) = self.segments.get_mut(visit.index) else { continue };
-            if let Some(refusal) = visit.refusal {
+            if let Some(refusal) = visit.refusal.as_ref().filter(|r| r.reason.is_passing()) {
+                // What was taken is marked, so a later visit goes on from there: to give the
+                // segment up would leave out what its cells hold.
+                let slept_ns = now_ns.saturating_sub(segment.visited_ns);
+                segment.visited_ns = now_ns;
+                segment.pace.plan(0.0, slept_ns, true, now_ns);
+                let (name, identity) = (segment.name, segment.identity);
+                self.refuse(name, Some(identity), refusal, now_ns);
+            } else if let Some(refusal) = visit.refusal {
                 // A tail that lies is not believed, so this is at most what the lanes hold.
                 let lost = segment.backlog();
                 self.counts.dropped = self.counts.dropped.saturating_add(lost);
@@ -234,7 +244,23 @@ impl Pipeline {
                     let name = segment.name.segment_file();
                     tracing::info!(segment = name.as_str(), "process ended, all taken");
                 }
+                self.refused.remove(&segment.name);
                 self.leave(segment, true, now_ns);
+            } else {
+                self.refused.remove(&segment.name);
+            }
+        }
+    }
+
+    /// Asks for life when all has been read: in broken builds only. What a process records between
+    /// that and its death is never read then.
+    fn finalise_early(&mut self) {
+        if broken::is(Break::FinaliseEarly) {
+            broken::linger();
+            for segment in &mut self.segments {
+                if matches!(segment.source.is_alive(), Ok(false)) {
+                    segment.phase = Phase::Dying;
+                }
             }
         }
     }

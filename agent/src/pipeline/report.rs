@@ -106,6 +106,7 @@ impl Pipeline {
             lint_problems,
             hidden: self.last.duplicates_dropped(),
             process: ProcessFacts::read(self.start_unix_s),
+            web: &self.web,
         };
         metrics::blocks(&facts)
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -23,6 +23,8 @@ use crate::web::{self, NotReady};
 const PASSES_TO_READY_MAX: u32 = 10;
 /// A pass is over within a second, so a thread silent for this long is stuck.
 const SILENCE_MAX_NS: u64 = 30_000_000_000;
+/// Native histograms are made for this long after somebody scraped them.
+const NATIVE_FOR_NS: u64 = 600_000_000_000;
 /// Longest sleep, so that the sign of life is fresh.
 const SLEEP_MAX_NS: u64 = 1_000_000_000;
 
@@ -52,6 +54,8 @@ struct Shared {
     is_stopped: AtomicBool,
     /// When the thread last began a pass.
     alive_ns: AtomicU64,
+    /// Until when native histograms are made.
+    native_until_ns: AtomicU64,
     start: Instant,
 }
 
@@ -97,6 +101,7 @@ impl DrainThread {
             is_ready: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             alive_ns: AtomicU64::new(0),
+            native_until_ns: AtomicU64::new(0),
             start: Instant::now(),
         });
         let (end, ended) = oneshot::channel();
@@ -140,6 +145,12 @@ impl web::Pipeline for DrainThread {
         self.reloader.reload(self).await
     }
 
+    fn expect_native_histograms(&self) {
+        let until_ns = self.shared.now_ns().saturating_add(NATIVE_FOR_NS);
+        // The request that follows goes through a lock, so this is seen with it.
+        self.shared.native_until_ns.store(until_ns, Ordering::Relaxed);
+    }
+
     fn is_ready(&self) -> bool {
         self.shared.is_ready.load(Ordering::Relaxed)
     }
@@ -160,6 +171,9 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         // Before the events and the pass: all that was recorded before a request is in its pass.
         let requests = shared.take_requests();
         let asked_ns = clock();
+        let native_until_ns = shared.native_until_ns.load(Ordering::Relaxed);
+        pipeline.show_native(asked_ns < native_until_ns);
+        pipeline.set_unix_time(unix_ns(), asked_ns);
         watcher.discard_events();
         let is_scrape = !requests.is_empty();
         let mut pause_ns = 0;
@@ -211,6 +225,12 @@ fn follow(pipeline: &mut Pipeline, order: Order, now_ns: u64) {
         }
         Order::RefuseConfiguration => pipeline.refuse_configuration(),
     }
+}
+
+/// The wall clock: it says when series began, and nothing else depends on it.
+fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Sleeps until the time, a wake-up by the other thread, or a change in the directory.

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::drain_thread::{DrainThread, Order};
 use crate::config::file::FileConfig;
+use crate::memory_limit;
 
 /// Reads the file and hands it to the thread that drains; one reload at a time.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ impl Reloader {
         // A file can be large, or on a device that does not answer.
         let loaded = tokio::task::spawn_blocking(move || FileConfig::load(&path)).await;
         let error = match loaded {
-            Ok(Ok(config)) => {
+            Ok(Ok(mut config)) => {
+                fit_memory(&mut config);
                 in_force(drain, config).await?;
                 tracing::info!(file = shown, "configuration read again");
                 return Ok(());
@@ -55,6 +57,12 @@ fn in_force(
     let (done, answer) = oneshot::channel();
     drain.order(Order::Configure { config: Box::new(config), unix_s: unix_seconds(), done });
     async { answer.await.map_err(|_| "the agent is stopping".to_owned()) }
+}
+
+/// What the file allows producers to take has to fit into this container, too.
+pub(super) fn fit_memory(config: &mut FileConfig) {
+    let limits = std::mem::take(&mut config.limits);
+    config.limits = memory_limit::fit(limits, memory_limit::container_limit_bytes());
 }
 
 /// The time of day.

@@ -1,20 +1,25 @@
-//! Which variant is exposed and which series are retired, as bits of the ledger, and back.
+//! Which variant is exposed, which series are retired, and when each began, as words of the
+//! ledger, and back.
 
 use ringmeter_layout::definition::FamilyDefinition;
 
-use super::{Registry, SeriesRef, Shape};
+use super::{Registry, Row, SeriesRef, Shape};
 use crate::budget::Budget;
 use crate::ledger::{Area, Contents, Dirty, Ledger, LedgerError, SLICE_WORDS, ZERO};
 
 /// Bits of a slice.
 const BITS: u32 = 2048;
 const _: () = assert!(BITS as usize == SLICE_WORDS * 64);
+/// Words of a slice.
+const WORDS: u32 = 32;
+const _: () = assert!(WORDS as usize == SLICE_WORDS);
 
 /// Slices of bits that changed since the last commit.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     exposed: Dirty,
     retired: Dirty,
+    starts: Dirty,
 }
 
 impl Changes {
@@ -24,6 +29,10 @@ impl Changes {
 
     pub(super) fn retire(&mut self, ordinal: u32) {
         mark(&mut self.retired, ordinal / BITS);
+    }
+
+    pub(super) fn start(&mut self, ordinal: u32) {
+        mark(&mut self.starts, ordinal / WORDS);
     }
 }
 
@@ -43,6 +52,15 @@ impl Registry {
         changes.retired.drain(|slice| {
             let is_set = |ordinal| self.is_retired(ordinal);
             ledger.put(Area::Retired.key(0, slice), &bits(slice, is_set));
+        });
+        changes.starts.drain(|slice| {
+            let first = slice as usize * SLICE_WORDS;
+            let mut words = ZERO;
+            for (word, series) in words.iter_mut().zip(self.rows.iter().skip(first)) {
+                let row = series.and_then(|series| self.row(series));
+                *word = row.map_or(0, Row::start_unix_ms);
+            }
+            ledger.put(Area::Starts.key(0, slice), &words);
         });
         self.changes = changes;
     }
@@ -104,6 +122,14 @@ impl Registry {
         for ordinal in set_bits(contents, Area::Retired) {
             let row = self.series(ordinal).and_then(|series| self.row_mut(series));
             row.ok_or_else(|| refuse("retired", ordinal))?.is_retired = true;
+        }
+        for (owner, slice, words) in contents.of(Area::Starts) {
+            let first = slice as usize * SLICE_WORDS;
+            for (at, start) in words.iter().enumerate().filter(|(_, start)| **start > 0) {
+                let series = self.rows.get(first.saturating_add(at)).copied().flatten();
+                let row = series.filter(|_| owner == 0).and_then(|series| self.row_mut(series));
+                row.ok_or_else(|| refuse("starts", slice))?.start_unix_ms = *start;
+            }
         }
         self.changes = Changes::default();
         Ok(())

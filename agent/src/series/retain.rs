@@ -83,6 +83,7 @@ impl Registry {
         *self.rows.get_mut(row.ordinal as usize)? = None;
         self.free_ordinals.push(row.ordinal);
         self.changes.retire(row.ordinal);
+        self.changes.start(row.ordinal);
         Some(row)
     }
 

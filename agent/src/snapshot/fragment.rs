@@ -7,18 +7,24 @@ pub(super) fn header(name: &str, help: &str, type_word: &str) -> String {
     let mut text = String::with_capacity(2 * name.len() + help.len() + 32);
     if !help.is_empty() {
         text.extend(["# HELP ", name, " "]);
-        for character in help.chars() {
-            // A double quote stays as it is: only label values escape it.
-            match character {
-                '\\' => text.push_str("\\\\"),
-                '\n' => text.push_str("\\n"),
-                other => text.push(other),
-            }
-        }
+        // A double quote stays as it is: only label values escape it.
+        escape_help(help, false, &mut text);
         text.push('\n');
     }
     text.extend(["# TYPE ", name, " ", type_word, "\n"]);
     text
+}
+
+/// Appends a help text with its escapes; only OpenMetrics escapes `quotes`.
+pub(crate) fn escape_help(help: &str, quotes: bool, text: &mut String) {
+    for character in help.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '"' if quotes => text.push_str("\\\""),
+            other => text.push(other),
+        }
+    }
 }
 
 /// The pairs in the order given, `a="b",c="d"`, values escaped.
@@ -41,29 +47,6 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
         text.push('"');
     }
     text
-}
-
-/// The values of such pairs, without escapes.
-pub(super) fn values(labels: &str) -> Vec<String> {
-    let mut values = Vec::new();
-    let mut characters = labels.chars();
-    // A name has no quote in it.
-    while characters.any(|character| character == '"') {
-        let mut value = String::new();
-        loop {
-            match characters.next() {
-                None | Some('"') => break,
-                Some('\\') => match characters.next() {
-                    Some('n') => value.push('\n'),
-                    Some(other) => value.push(other),
-                    None => break,
-                },
-                Some(other) => value.push(other),
-            }
-        }
-        values.push(value);
-    }
-    values
 }
 
 /// A bound or quantile as OpenMetrics' canonical numbers have it: `0.5`, `1.0`, `1e-05`, `1e+06`,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::MetricType;
+use super::{MetricType, Native, NativeValues};
 
 /// A counter's value: exact as an integer until a float was added to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,7 +69,57 @@ impl Values {
         if self.series() != series {
             return Err(ShapeError::Series { expected: series, given: self.series() });
         }
+        if let Self::Histogram(HistogramValues { native: Some(native), .. }) = self
+            && native.len() != series
+        {
+            return Err(ShapeError::Series { expected: series, given: native.len() });
+        }
         Ok(())
+    }
+
+    /// Whether every number is the same, bit by bit.
+    pub fn is_identical(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Counter(own), Self::Counter(theirs)) => all_same(own, theirs, Number::bits),
+            (Self::Gauge(own), Self::Gauge(theirs)) => are_same_floats(own, theirs),
+            (Self::Histogram(own), Self::Histogram(theirs)) => {
+                own.cumulative == theirs.cumulative
+                    && are_same_floats(&own.sums, &theirs.sums)
+                    && own.native == theirs.native
+            }
+            (Self::Summary(own), Self::Summary(theirs)) => {
+                all_same(&own.totals, &theirs.totals, |(sum, count)| (sum.to_bits(), count))
+                    && are_same_floats(&own.quantiles, &theirs.quantiles)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn all_same<T: Copy, B: PartialEq>(own: &[T], theirs: &[T], bits: impl Fn(T) -> B) -> bool {
+    own.len() == theirs.len()
+        && own.iter().zip(theirs).all(|(own, theirs)| bits(*own) == bits(*theirs))
+}
+
+fn are_same_floats(own: &[f64], theirs: &[f64]) -> bool {
+    all_same(own, theirs, f64::to_bits)
+}
+
+impl Number {
+    /// The number and its type, to compare bit by bit.
+    pub fn bits(self) -> (bool, u64) {
+        match self {
+            Self::U64(integer) => (false, integer),
+            Self::F64(float) => (true, float.to_bits()),
+        }
+    }
+
+    /// The number as a float.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::U64(integer) => integer as f64,
+            Self::F64(float) => float,
+        }
     }
 }
 
@@ -80,12 +130,13 @@ pub struct HistogramValues {
     edges: usize,
     cumulative: Vec<u64>,
     sums: Vec<f64>,
+    native: Option<NativeValues>,
 }
 
 impl HistogramValues {
     /// No series yet; `edges` counts the bounds including `+Inf`, and is at least 1.
     pub fn new(edges: usize) -> Self {
-        Self { edges: edges.max(1), cumulative: Vec::new(), sums: Vec::new() }
+        Self { edges: edges.max(1), cumulative: Vec::new(), sums: Vec::new(), native: None }
     }
 
     /// Makes room for `series` more series.
@@ -111,6 +162,16 @@ impl HistogramValues {
         }));
         self.sums.push(sum);
         Ok(())
+    }
+
+    /// Adds native buckets: as many as there are series, once all are pushed.
+    pub fn set_native(&mut self, native: NativeValues) {
+        self.native = Some(native);
+    }
+
+    /// Native buckets of each series, if they were asked for.
+    pub fn native(&self) -> Option<impl Iterator<Item = Native<'_>>> {
+        self.native.as_ref().map(NativeValues::iter)
     }
 
     /// Cumulative buckets and sum of each series.

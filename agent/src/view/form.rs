@@ -94,7 +94,8 @@ impl Form {
     pub(super) fn meta(&self, name: &str, family: &Family, rule: Option<&ViewRule>) -> FamilyMeta {
         let own = family.meta.help();
         let help = rule.and_then(|rule| rule.help.as_deref()).unwrap_or(own);
-        match self {
+        let unit = rule.and_then(|rule| rule.unit.as_deref()).unwrap_or(family.meta.unit());
+        let meta = match self {
             Self::Counter => FamilyMeta::counter(name, help),
             Self::Gauge(_) => FamilyMeta::gauge(name, help),
             Self::Histogram { cuts, .. } if cuts.is_exact() => {
@@ -106,7 +107,8 @@ impl Form {
                 FamilyMeta::histogram(name, &help, cuts.bounds())
             }
             Self::Summary { objectives } => FamilyMeta::summary(name, help, objectives),
-        }
+        };
+        meta.with_unit(unit)
     }
 }
 

@@ -10,11 +10,12 @@ use ringmeter_layout::naming::{GaugeRule, Kind};
 use super::form::{Form, forms};
 use super::{Merged as MergedGauge, has_samples, is_zero};
 use crate::aggregate::Totals;
-use crate::distribution::{Distribution, Merged};
-use crate::rule::{Label, Relabeled, Rules, labels_of, relabel};
+use crate::distribution::{Cuts, Distribution, Merged, NativeScratch};
+use crate::rule::{Label, NativeView, Relabeled, Rules, labels_of, relabel};
 use crate::series::{Family, OVERFLOW_ROW, Row};
 use crate::snapshot::{
-    FamilyBlock, FamilyMeta, HistogramValues, LabelText, Number, SummaryValues, Values,
+    FamilyBlock, FamilyMeta, HistogramValues, LabelText, NativeOptions, NativeValues, Number,
+    SummaryValues, Values,
 };
 
 /// What the rules make of one metric.
@@ -40,6 +41,9 @@ struct Stream {
     /// Where each series that was shown last begins among the members.
     shown: Vec<usize>,
     labels: Option<Arc<[LabelText]>>,
+    starts: Arc<[u64]>,
+    /// The last block, which is used again while nothing changes.
+    last: Option<FamilyBlock>,
 }
 
 /// What the values of one snapshot are made of.
@@ -47,7 +51,20 @@ pub(super) struct Sources<'a, 'b> {
     pub(super) totals: &'a mut Totals<'b>,
     pub(super) gauges: &'a [MergedGauge],
     pub(super) scratch: &'a mut Merged,
+    /// Where native buckets are wanted.
+    pub(super) native: Option<&'a mut NativeScratch>,
     pub(super) now_ns: u64,
+}
+
+impl From<NativeView> for NativeOptions {
+    fn from(view: NativeView) -> Self {
+        Self {
+            schema_max: view.schema,
+            buckets_max: view.buckets_max as usize,
+            zero_threshold: view.zero_threshold,
+            zero_threshold_max: view.zero_threshold_max,
+        }
+    }
 }
 
 impl Plan {
@@ -109,6 +126,8 @@ impl Plan {
                 is_sorted: true,
                 shown: Vec::new(),
                 labels: None,
+                starts: Arc::default(),
+                last: None,
             });
         }
     }
@@ -150,9 +169,28 @@ impl Stream {
         if self.labels.is_none() || self.shown != before {
             let labels = self.shown.iter().filter_map(|at| self.members.get(*at));
             self.labels = Some(labels.map(|(labels, _)| labels.clone()).collect());
+            self.starts = self.starts(family);
         }
-        let values = self.values(family, sources);
-        FamilyBlock::new(Arc::clone(&self.meta), self.labels.clone()?, values).ok()
+        let (values, labels) = (self.values(family, sources), self.labels.clone()?);
+        if let Some(last) = &self.last
+            && last.has_texts(&self.meta, &labels, &self.starts)
+            && last.values().is_identical(&values)
+        {
+            return Some(last.clone());
+        }
+        let block = FamilyBlock::new(Arc::clone(&self.meta), labels, values).ok()?;
+        self.last = block.with_starts(Arc::clone(&self.starts)).ok();
+        self.last.clone()
+    }
+
+    /// When each shown series began: with the first of its rows.
+    fn starts(&self, family: &Family) -> Arc<[u64]> {
+        let start = |(_, row): &(LabelText, u32)| {
+            family.rows().get(*row as usize).map_or(0, Row::start_unix_ms)
+        };
+        let first = |at: &usize| self.series(*at)?.iter().map(start).min();
+        let starts: Vec<u64> = self.shown.iter().map(|at| first(at).unwrap_or(0)).collect();
+        if starts.iter().all(|start| *start == 0) { Arc::default() } else { starts.into() }
     }
 
     /// The rows of the series that begins there.
@@ -180,24 +218,7 @@ impl Stream {
             Form::Gauge(rule) => {
                 Values::Gauge(all.map(|slots| gauge(&slots, *rule, sources.gauges)).collect())
             }
-            Form::Histogram { cuts, .. } => {
-                let mut values = HistogramValues::new(cuts.bounds().len() + 1);
-                let mut counts = Vec::new();
-                for slots in all {
-                    counts.clear();
-                    // The number of counts is that of the bounds, by construction.
-                    if let Some(own) = only(&slots, sources) {
-                        cuts.count(own.buckets(), own.classic(), &mut counts);
-                        let _ = values.push(&counts, own.sum());
-                    } else {
-                        merge(&slots, family, sources);
-                        let own = &*sources.scratch;
-                        cuts.count(&own.buckets, &own.classic, &mut counts);
-                        let _ = values.push(&counts, own.sum);
-                    }
-                }
-                Values::Histogram(values)
-            }
+            Form::Histogram { cuts, native } => histograms(all, family, cuts, *native, sources),
             Form::Summary { objectives } => {
                 let mut values = SummaryValues::new(objectives.len());
                 let mut estimates = Vec::new();
@@ -218,6 +239,45 @@ impl Stream {
             }
         }
     }
+}
+
+fn histograms(
+    all: impl Iterator<Item = Vec<u32>>,
+    family: &Family,
+    cuts: &Cuts,
+    native: Option<NativeView>,
+    sources: &mut Sources<'_, '_>,
+) -> Values {
+    let mut values = HistogramValues::new(cuts.bounds().len() + 1);
+    let mut natives = NativeValues::default();
+    let options = native.filter(|_| sources.native.is_some()).map(NativeOptions::from);
+    let mut native_scratch = sources.native.take();
+    let mut counts = Vec::new();
+    for slots in all {
+        counts.clear();
+        let (buckets, classic, sum) = match *slots {
+            [slot] => match sources.totals.distributions.get(slot as usize) {
+                Some(own) => (own.buckets(), own.classic(), own.sum()),
+                None => continue,
+            },
+            _ => {
+                merge(&slots, family, sources);
+                let own = &*sources.scratch;
+                (&own.buckets, own.classic.as_slice(), own.sum)
+            }
+        };
+        cuts.count(buckets, classic, &mut counts);
+        // The number of counts is that of the bounds, by construction.
+        let _ = values.push(&counts, sum);
+        if let (Some(options), Some(scratch)) = (&options, &mut native_scratch) {
+            buckets.push_native(options, scratch, &mut natives);
+        }
+    }
+    sources.native = native_scratch;
+    if options.is_some() {
+        values.set_native(natives);
+    }
+    Values::Histogram(values)
 }
 
 /// The distribution of a series that is one row, as nearly all are.

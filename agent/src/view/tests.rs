@@ -217,3 +217,26 @@ fn a_metric_has_no_more_series_than_its_view_allows() {
     ];
     assert_eq!(of(&shown, "a_total"), expected);
 }
+
+#[test]
+fn native_buckets_follow_their_view_and_are_added_up_too() {
+    let config = "views:\n\
+        - {metric: h_seconds, native_histogram: {schema: 0, zero_threshold: 0.0625}}\n\
+        - {metric: s_bytes, buckets: [500], native_histogram: false}\n\
+        metric_relabel_configs: [{action: labeldrop, regex: l}]";
+    let mut world = World::new(config);
+    world.view.show_native(true);
+    let samples = std::iter::empty();
+    let blocks = world.view.blocks(&mut world.aggregate, samples, |_| String::new(), 0);
+    let native = |name: &str| {
+        let block = blocks.iter().find(|block| block.meta().name() == name).expect("shown");
+        let Values::Histogram(values) = block.values() else { panic!("a histogram") };
+        values.native().map(|all| {
+            let all: Vec<_> = all.collect();
+            (all.len(), all[0].schema, all[0].zero_count, all[0].positive.to_vec())
+        })
+    };
+    // 0.05, 0.5 and 5, of two series.
+    assert_eq!(native("h_seconds"), Some((1, 0, 2, vec![(-1, 2), (3, 2)])));
+    assert_eq!(native("s_bytes"), None);
+}

@@ -3,24 +3,34 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::header::{
-    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::connection::{Delivery, ResponseBody};
+use super::negotiate::{Asked, asked};
 use super::{Pipeline, ScrapesServed, WebOptions, landing};
-use crate::expose::{Renderer, text};
+use crate::expose::{Format, Renderer, Want};
+use crate::snapshot::Snapshot;
+
+/// Pages of up to about this size are made at once: that takes a millisecond or two, compression
+/// included. Larger ones are made on a thread of their own, so that nobody else waits, health
+/// least of all.
+const AT_ONCE_MAX_BYTES: usize = 256 * 1024;
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-const METRICS: HeaderValue = HeaderValue::from_static(text::CONTENT_TYPE);
 
 /// What all connections share.
 pub(super) struct Site<P> {
     pub(super) options: WebOptions,
     pub(super) served: ScrapesServed,
     pipeline: Arc<P>,
-    renderer: Mutex<Renderer>,
+    /// Held while a page is made: who asks for the same meanwhile waits, and gets the same.
+    renderer: Arc<AsyncMutex<Renderer>>,
+    newest: Mutex<Arc<Snapshot>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +56,8 @@ impl Page {
 
 impl<P: Pipeline> Site<P> {
     pub(super) fn new(pipeline: Arc<P>, options: WebOptions, served: ScrapesServed) -> Self {
-        Self { options, served, pipeline, renderer: Mutex::default() }
+        let renderer = Arc::new(AsyncMutex::new(Renderer::new(options.render)));
+        Self { options, served, pipeline, renderer, newest: Mutex::default() }
     }
 
     /// Answers a request; its body, if it has one, is not read.
@@ -65,7 +76,7 @@ impl<P: Pipeline> Site<P> {
             return response;
         }
         match page {
-            Page::Metrics => self.metrics(delivery).await,
+            Page::Metrics => self.metrics(request, delivery).await,
             Page::Landing => landing_page(self.options.telemetry_path.as_str()),
             Page::Healthy => state(self.pipeline.is_healthy(), "Healthy"),
             Page::Ready => state(self.pipeline.is_ready(), "Ready"),
@@ -98,9 +109,17 @@ impl<P: Pipeline> Site<P> {
         }
     }
 
-    async fn metrics(&self, delivery: &Arc<Delivery>) -> Response<ResponseBody> {
+    async fn metrics<B>(
+        &self,
+        request: &Request<B>,
+        delivery: &Arc<Delivery>,
+    ) -> Response<ResponseBody> {
         if !self.pipeline.is_ready() {
             return unavailable("Ringmeter is not Ready.");
+        }
+        let Asked { want, content_type } = asked(request.headers(), request.uri().query());
+        if want.format == Format::Protobuf {
+            self.pipeline.expect_native_histograms();
         }
         let timeout = self.options.scrape_timeout;
         let snapshot = match tokio::time::timeout(timeout, self.pipeline.scrape()).await {
@@ -112,10 +131,55 @@ impl<P: Pipeline> Site<P> {
                 return unavailable(&reason);
             }
         };
-        // Rendering does not wait for anything: a few milliseconds for 100,000 series.
-        let text = self.renderer.lock().unwrap_or_else(PoisonError::into_inner).text(&snapshot);
-        let body = ResponseBody::of_scrape(text, delivery, snapshot.generation());
-        response(StatusCode::OK, METRICS, body)
+        let is_compressed = want.gzip;
+        let Some((page, generation)) = self.rendered(snapshot, want).await else {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return plain(status, "The metrics could not be rendered.\n");
+        };
+        let body = ResponseBody::of_scrape(page, delivery, generation);
+        let mut response = response(StatusCode::OK, content_type, body);
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if is_compressed {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+
+    /// The snapshot's page, or that of a later one, with its generation; `None` if the renderer
+    /// panicked. Whoever waits while a page is made gets it if it is new enough, or else the page
+    /// of the newest snapshot: so scrapes that come together cost one page, or two.
+    async fn rendered(&self, snapshot: Arc<Snapshot>, want: Want) -> Option<(Arc<Vec<u8>>, u64)> {
+        let generation = snapshot.generation();
+        self.publish(snapshot);
+        let mut renderer = Arc::clone(&self.renderer).lock_owned().await;
+        if let Some(ready) = renderer.ready(generation, &want) {
+            return Some(ready);
+        }
+        let newest = self.newest();
+        let served = self.served.clone();
+        let is_small = newest.is_within(AT_ONCE_MAX_BYTES);
+        let mut render = move || {
+            let before = renderer.renders();
+            let page = renderer.page(&newest, &want);
+            served.note_renders(renderer.renders() - before);
+            (page, newest.generation())
+        };
+        if is_small {
+            return Some(render());
+        }
+        tokio::task::spawn_blocking(render).await.ok()
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if snapshot.generation() > newest.generation() {
+            *newest = snapshot;
+        }
+    }
+
+    fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -132,7 +196,7 @@ fn response(
     response
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
     response(status, PLAIN, ResponseBody::new(text))
 }
 

@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
+use super::activity::Activity;
 use super::{ScrapesServed, Served};
+use crate::web_counts::{Refusal, WebCounts};
 
 /// One connection's scrapes on their way: from "handed to hyper" to "written to the socket".
 ///
@@ -23,8 +24,15 @@ use super::{ScrapesServed, Served};
 /// perhaps more than one.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    handed_over: Mutex<Served>,
+    handed_over: Mutex<HandedOver>,
     served: ScrapesServed,
+}
+
+#[derive(Debug, Default)]
+struct HandedOver {
+    scrapes: Served,
+    /// Places among the requests in flight; free again when the response is written.
+    permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl Delivery {
@@ -33,17 +41,17 @@ impl Delivery {
     }
 
     fn hand_over(&self, generation: u64) {
-        self.lock().add(Served { count: 1, generation: Some(generation) });
+        self.lock().scrapes.add(Served { count: 1, generation: Some(generation) });
     }
 
     fn flushed(&self) {
         let written = std::mem::take(&mut *self.lock());
-        if written.count > 0 {
-            self.served.add(written);
+        if written.scrapes.count > 0 {
+            self.served.add(written.scrapes);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Served> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HandedOver> {
         self.handed_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,17 +61,24 @@ impl Delivery {
 pub(super) struct ResponseBody {
     bytes: Option<Bytes>,
     scrape: Option<(Arc<Delivery>, u64)>,
+    permit: Option<(Arc<Delivery>, OwnedSemaphorePermit)>,
 }
 
 impl ResponseBody {
     pub(super) fn new(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: Some(bytes.into()), scrape: None }
+        Self { bytes: Some(bytes.into()), scrape: None, permit: None }
     }
 
     /// The body of a scrape; hyper asks for it only if it goes out, so not for HEAD.
     pub(super) fn of_scrape(text: Arc<Vec<u8>>, delivery: &Arc<Delivery>, generation: u64) -> Self {
         let bytes = Bytes::from_owner(SharedText(text));
-        Self { bytes: Some(bytes), scrape: Some((Arc::clone(delivery), generation)) }
+        let scrape = Some((Arc::clone(delivery), generation));
+        Self { bytes: Some(bytes), scrape, permit: None }
+    }
+
+    /// Keeps a place among the requests in flight until the response is written, or given up.
+    pub(super) fn hold(&mut self, permit: OwnedSemaphorePermit, delivery: &Arc<Delivery>) {
+        self.permit = Some((Arc::clone(delivery), permit));
     }
 }
 
@@ -87,6 +102,9 @@ impl Body for ResponseBody {
         if let Some((delivery, generation)) = self.scrape.take() {
             delivery.hand_over(generation);
         }
+        if let Some((delivery, permit)) = self.permit.take() {
+            delivery.lock().permits.push(permit);
+        }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -99,20 +117,29 @@ impl Body for ResponseBody {
     }
 }
 
-/// A socket that gives up on clients that don't take their response, and reports flushes.
+/// What a connection's socket tells, and whom.
+#[derive(Debug, Clone)]
+pub(super) struct Watch {
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) counts: Arc<WebCounts>,
+    pub(super) write_timeout: Duration,
+}
+
+/// A socket that gives up on clients that don't take their response, and reports what comes in
+/// and what is written.
 ///
 /// The clock runs from the first write that finds the socket full until everything is written:
 /// a client cannot hold a response by taking a byte now and then.
-pub(super) struct Watched {
-    stream: TokioIo<TcpStream>,
-    delivery: Arc<Delivery>,
-    write_timeout: Duration,
+pub(super) struct Watched<S> {
+    stream: S,
+    watch: Watch,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, delivery: Arc<Delivery>, write_timeout: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), delivery, write_timeout, deadline: None }
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, watch: Watch) -> Self {
+        Self { stream, watch, deadline: None }
     }
 
     fn in_time<T>(
@@ -124,26 +151,34 @@ impl Watched {
         if !started && written.is_ready() {
             return written;
         }
-        let timeout = self.write_timeout;
+        let timeout = self.watch.write_timeout;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => {
+                self.watch.counts.refuse(Refusal::SlowReader);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Pending => written,
         }
     }
 }
 
-impl Read for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.watch.activity.received();
+        }
+        read
     }
 }
 
-impl Write for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -167,15 +202,19 @@ impl Write for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Over TLS the last records may still wait for room in the socket.
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = self.in_time(cx, flushed);
         if let Poll::Ready(Ok(())) = flushed {
             self.deadline = None;
-            self.delivery.flushed();
+            self.watch.delivery.flushed();
+            self.watch.activity.flushed();
         }
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.in_time(cx, shut)
     }
 }

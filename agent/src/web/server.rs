@@ -1,110 +1,99 @@
-//! Sockets to requests: bind, accept, serve, and an orderly end.
+//! Sockets to requests: accept, serve, and an orderly end.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
-use super::answer::Site;
-use super::connection::{Delivery, Watched};
+use super::activity::{Activity, Patience, Registry, Ticket};
+use super::answer::{Site, plain};
+use super::connection::{Delivery, ResponseBody, Watch, Watched};
+use super::guard::{Guard, dress};
+use super::listen::{Listener, Listeners, Stream};
+use super::watchman::{Event, Watchman};
 use super::{Pipeline, ScrapesServed, WebOptions};
-use crate::config::ListenAddress;
+use crate::web_counts::{Refusal, WebCounts};
 
 /// A request's line and headers may be this long; more is answered with 431.
 pub const HEAD_LENGTH_MAX_BYTES: usize = 16 * 1024;
 
+/// Headers of a request; more are answered with 431.
+const HEADERS_MAX: usize = 64;
+
 /// What a connection buffers of requests, and of responses beside the shared rendering.
 const BUFFER_LENGTH_MAX_BYTES: usize = 32 * 1024;
+
+/// Connections for health and readiness alone, beside all others.
+const HEALTH_CONNECTIONS_MAX: usize = 16;
 
 /// Pause after a failed accept: usually descriptors or memory are short, and trying again at
 /// once would only burn the processor that the rest needs to free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Binds every address, and logs what was bound.
-///
-/// # Errors
-///
-/// [`BindError`] with all addresses that could not be bound.
-pub async fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, BindError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    let mut failures = Vec::new();
-    for &address in addresses {
-        match bind_one(address).await {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => failures.push((address, error)),
-        }
-    }
-    if failures.is_empty() { Ok(listeners) } else { Err(BindError { failures }) }
+/// Silent connections that are closed when nothing can be accepted.
+const ACCEPT_EVICTIONS: usize = 8;
+
+/// What all connections share.
+struct Server<P> {
+    site: Site<P>,
+    /// Connections to the listeners for everything.
+    main: Arc<Registry>,
+    guard: Guard,
+    patience: Patience,
 }
 
-async fn bind_one(address: ListenAddress) -> io::Result<TcpListener> {
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for candidate in address.candidates() {
-        match TcpListener::bind(candidate).await {
-            Ok(listener) => {
-                tracing::info!(address = %listener.local_addr()?, "listening");
-                return Ok(listener);
-            }
-            // The next candidate is for hosts without IPv6, not for ports that are taken.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
+/// Which pages a listener has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// All of them, guarded.
+    Main,
+    /// Health and readiness, for everybody.
+    Health,
 }
-
-/// Addresses that could not be bound.
-#[derive(Debug)]
-pub struct BindError {
-    /// Each with its reason; never empty.
-    pub failures: Vec<(ListenAddress, io::Error)>,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot listen on")?;
-        let mut separator = " ";
-        for (address, error) in &self.failures {
-            write!(f, "{separator}{address} ({error})")?;
-            separator = ", ";
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for BindError {}
 
 /// Serves until `shutdown` completes; then closes the listeners at once, lets requests in flight
 /// end within the grace, and drops what is left.
 ///
 /// Needs a runtime with I/O and time. `served` is told of every scrape that was fully written.
 pub async fn serve<P: Pipeline>(
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
     pipeline: Arc<P>,
     options: WebOptions,
+    guard: Guard,
     served: ScrapesServed,
     shutdown: impl Future<Output = ()>,
 ) {
-    // Each acceptor holds a permit while it waits: with fewer, some would never accept.
-    let connections_max = options.connections_max.max(listeners.len());
-    let permits = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-    let site = Arc::new(Site::new(pipeline, options, served));
+    let counts = Arc::clone(guard.source.counts());
+    let main = Arc::new(Registry::new(options.connections_max, Some(counts)));
+    let health = Arc::new(Registry::new(HEALTH_CONNECTIONS_MAX, None));
+    let patience = Patience {
+        head: options.head_timeout,
+        idle: options.idle_timeout,
+        age: options.connection_age_max,
+    };
+    let site = Site::new(pipeline, options, served);
+    let server = Arc::new(Server { site, main: Arc::clone(&main), guard, patience });
     let (stop, stopped) = watch::channel(false);
     let mut acceptors = JoinSet::new();
-    for listener in listeners {
-        let (site, permits) = (Arc::clone(&site), Arc::clone(&permits));
-        acceptors.spawn(accept(listener, site, permits, stopped.clone()));
+    let mains = listeners.main.into_iter().map(|listener| (listener, Role::Main, &main));
+    let healths = listeners.health.into_iter().map(|listener| (listener, Role::Health, &health));
+    for (listener, role, registry) in mains.chain(healths) {
+        let (server, registry) = (Arc::clone(&server), Arc::clone(registry));
+        acceptors.spawn(accept(listener, role, server, registry, stopped.clone()));
     }
     shutdown.await;
     // Fails only if there is no acceptor to stop.
@@ -113,28 +102,42 @@ pub async fn serve<P: Pipeline>(
 }
 
 async fn accept<P: Pipeline>(
-    listener: TcpListener,
-    site: Arc<Site<P>>,
-    permits: Arc<Semaphore>,
+    listener: Listener,
+    role: Role,
+    server: Arc<Server<P>>,
+    registry: Arc<Registry>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let counts = Arc::clone(server.guard.source.counts());
     let mut connections = JoinSet::new();
     let mut failing = false;
     loop {
-        let next = accept_one(&listener, &permits);
+        let next = listener.accept();
         let Either::Second(accepted) = first_of(signalled(&mut stopped), next).await else { break };
         match accepted {
-            Ok((stream, permit)) => {
+            Ok((stream, address)) => {
                 failing = false;
-                connections.spawn(connection(stream, Arc::clone(&site), stopped.clone(), permit));
+                let (ticket, is_crowded) = registry.admit();
+                if is_crowded || ticket.is_none() {
+                    counts.refuse(Refusal::Connections);
+                }
+                if let Some(ticket) = ticket {
+                    let client = Client { address, role, server: Arc::clone(&server) };
+                    connections.spawn(client.serve(stream, ticket, stopped.clone()));
+                }
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
+                counts.refuse(Refusal::Accept);
                 // Once per spell of failures: at ten tries a second it would flood the log.
                 if !failing {
                     tracing::warn!(%error, "cannot accept connections, retrying");
                 }
                 failing = true;
+                // Descriptors of silent clients are of more use to somebody who asks.
+                for _ in 0..ACCEPT_EVICTIONS {
+                    server.main.evict();
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -142,19 +145,10 @@ async fn accept<P: Pipeline>(
     }
     drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(site.options.shutdown_grace, ended).await.is_err() {
+    if tokio::time::timeout(server.site.options.shutdown_grace, ended).await.is_err() {
         tracing::warn!(connections = connections.len() as u64, "cut off at shutdown");
         connections.shutdown().await;
     }
-}
-
-async fn accept_one(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
 }
 
 /// The client went away before it was accepted: the listener itself is fine.
@@ -163,38 +157,124 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn connection<P: Pipeline>(
-    stream: TcpStream,
-    site: Arc<Site<P>>,
-    mut stopped: watch::Receiver<bool>,
-    permit: OwnedSemaphorePermit,
-) {
-    // Without it, the end of a large response may wait for an acknowledgement; not vital.
-    let _ = stream.set_nodelay(true);
-    let options = &site.options;
-    let delivery = Arc::new(Delivery::new(site.served.clone()));
-    let io = Watched::new(stream, Arc::clone(&delivery), options.write_timeout);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(options.head_timeout)
-        .max_header_size(HEAD_LENGTH_MAX_BYTES)
-        .max_buf_size(BUFFER_LENGTH_MAX_BYTES);
-    let service = service_fn(|request| {
-        let (site, delivery) = (Arc::clone(&site), Arc::clone(&delivery));
-        async move { Ok::<_, Infallible>(site.answer(&request, &delivery).await) }
-    });
-    let mut served = pin!(http.serve_connection(io, service));
-    let ended = match first_of(signalled(&mut stopped), served.as_mut()).await {
-        Either::First(()) => {
-            served.as_mut().graceful_shutdown();
-            served.await
+/// Who is at the other end, and what it is served with.
+struct Client<P> {
+    address: Option<IpAddr>,
+    role: Role,
+    server: Arc<Server<P>>,
+}
+
+impl<P: Pipeline> Client<P> {
+    async fn serve(self, stream: Stream, ticket: Ticket, stopped: watch::Receiver<bool>) {
+        let tls = match self.role {
+            Role::Main => self.server.guard.source.current().tls.clone(),
+            Role::Health => None,
+        };
+        let activity = Arc::clone(&ticket.activity);
+        let mut watchman = Watchman::new(ticket, self.server.patience, stopped);
+        let Some(tls) = tls else { return self.serve_http(stream, &mut watchman).await };
+        let mut shaking = pin!(TlsAcceptor::from(tls).accept(stream));
+        let counts = self.counts();
+        match watchman.watch(shaking.as_mut()).await {
+            Ok(Ok(stream)) => {
+                activity.shaken();
+                self.serve_http(stream, &mut watchman).await;
+            }
+            Ok(Err(error)) => {
+                counts.refuse(Refusal::Handshake);
+                tracing::debug!(%error, "TLS handshake failed");
+            }
+            Err(Event::Late | Event::Overdue) => counts.refuse(Refusal::SlowHead),
+            Err(Event::Stopped | Event::Evicted) => {}
         }
-        Either::Second(ended) => ended,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
     }
-    drop(permit);
+
+    async fn serve_http<S>(self, stream: S, watchman: &mut Watchman)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let options = &self.server.site.options;
+        let activity = Arc::clone(watchman.activity());
+        let delivery = Arc::new(Delivery::new(self.server.site.served.clone()));
+        let watch = Watch {
+            delivery: Arc::clone(&delivery),
+            activity: Arc::clone(&activity),
+            counts: Arc::clone(self.counts()),
+            write_timeout: options.write_timeout,
+        };
+        let mut http = http1::Builder::new();
+        // The watchman is stricter; this one also ends a head that came behind a request.
+        http.timer(TokioTimer::new())
+            .header_read_timeout(options.idle_timeout.max(options.head_timeout))
+            .max_headers(HEADERS_MAX)
+            .max_header_size(HEAD_LENGTH_MAX_BYTES)
+            .max_buf_size(BUFFER_LENGTH_MAX_BYTES);
+        let service = service_fn(|request| {
+            let (client, delivery, activity) = (&self, &delivery, &activity);
+            async move { Ok::<_, Infallible>(client.respond(&request, delivery, activity).await) }
+        });
+        let io = TokioIo::new(Watched::new(stream, watch));
+        let mut served = pin!(http.serve_connection(io, service));
+        loop {
+            match watchman.watch(served.as_mut()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => return tracing::debug!(%error, "connection ended"),
+                Err(Event::Stopped | Event::Overdue) => served.as_mut().graceful_shutdown(),
+                Err(Event::Late) => return self.counts().refuse(Refusal::SlowHead),
+                Err(Event::Evicted) => return,
+            }
+        }
+    }
+
+    fn counts(&self) -> &Arc<WebCounts> {
+        self.server.guard.source.counts()
+    }
+
+    /// Answers a request; its body, if it has one, is not read.
+    async fn respond<B>(
+        &self,
+        request: &Request<B>,
+        delivery: &Arc<Delivery>,
+        activity: &Activity,
+    ) -> Response<ResponseBody> {
+        activity.asked();
+        let mut response = match self.role {
+            Role::Main => self.guarded(request, delivery).await,
+            Role::Health => match request.uri().path() {
+                "/-/healthy" | "/-/ready" => self.server.site.answer(request, delivery).await,
+                _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+            },
+        };
+        if activity.is_old(&self.server.patience) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        activity.answered();
+        response
+    }
+
+    async fn guarded<B>(
+        &self,
+        request: &Request<B>,
+        delivery: &Arc<Delivery>,
+    ) -> Response<ResponseBody> {
+        let (site, guard) = (&self.server.site, &self.server.guard);
+        let settings = guard.source.current();
+        let is_scrape = request.uri().path() == site.options.telemetry_path.as_str();
+        let admitted = guard.admit(&settings, request, self.address).await;
+        let place = admitted.and_then(|()| if is_scrape { guard.place() } else { Ok(None) });
+        let mut response = match place {
+            Ok(place) => {
+                let mut response = site.answer(request, delivery).await;
+                if let Some(place) = place {
+                    response.body_mut().hold(place, delivery);
+                }
+                response
+            }
+            Err(reason) => guard.turn_away(reason),
+        };
+        dress(&settings, &mut response);
+        response
+    }
 }
 
 /// Completes at shutdown, or if nobody is left to ask for it.

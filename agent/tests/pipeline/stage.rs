@@ -1,6 +1,7 @@
 //! A directory, a pipeline over it, and a clock that stands still until it is moved.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use ringmeter_agent::attach::Files;
 use ringmeter_agent::discover::Watcher;
@@ -8,6 +9,7 @@ use ringmeter_agent::expose::text;
 use ringmeter_agent::ledger::Place;
 use ringmeter_agent::limits::Limits;
 use ringmeter_agent::pipeline::{PassReport, Pipeline, Scope};
+use ringmeter_agent::snapshot::Snapshot;
 
 use crate::scratch::Scratch;
 
@@ -57,6 +59,16 @@ impl Stage {
         let mut bytes = Vec::new();
         text::encode(&snapshot, &mut bytes);
         String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    /// As `scrape`, not rendered, with the wall clock at `epoch_ns` when the stage's is 0.
+    pub(crate) fn scrape_snapshot(&mut self, epoch_ns: u64) -> Arc<Snapshot> {
+        self.later(1000);
+        let now_ns = self.now_ns.get();
+        self.pipeline.set_unix_time(epoch_ns + now_ns, now_ns);
+        self.list();
+        self.pass();
+        self.pipeline.snapshot(now_ns)
     }
 
     /// The value of the sample whose line starts with `series` and a blank.

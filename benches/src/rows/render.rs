@@ -6,7 +6,7 @@ use prometheus::{Encoder, TextEncoder};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter as ClientCounter;
 use prometheus_client::metrics::family::Family;
-use ringmeter_agent::expose::text;
+use ringmeter_agent::expose::{Format, RenderOptions, Renderer, Want, text};
 use ringmeter_agent::snapshot::{FamilyBlock, FamilyMeta, LabelText, Number, Snapshot, Values};
 
 use super::Setup;
@@ -52,14 +52,27 @@ fn subject(
     expected: Total,
     render: impl Fn(&mut Vec<u8>) + Send + Sync + 'static,
 ) -> Subject {
-    let page = Arc::new(Mutex::new(Vec::new()));
+    shared_subject(name, expected, move |page| {
+        // Nobody else has it.
+        let page = Arc::make_mut(page);
+        page.clear();
+        render(page);
+    })
+}
+
+/// One subject that may keep its pages.
+fn shared_subject(
+    name: &str,
+    expected: Total,
+    render: impl Fn(&mut Arc<Vec<u8>>) + Send + Sync + 'static,
+) -> Subject {
+    let page = Arc::new(Mutex::new(Arc::default()));
     let shown = Arc::clone(&page);
     Subject {
         name: name.to_owned(),
         calls: Box::new(move |_, calls| {
             let mut page = page.lock().unwrap_or_else(PoisonError::into_inner);
             for _ in 0..calls {
-                page.clear();
                 render(&mut page);
             }
         }),
@@ -84,7 +97,9 @@ fn read_back(page: &[u8]) -> Total {
     total
 }
 
-fn ours(numbers: &[u64], expected: Total) -> Outcome<Subject> {
+/// Makes snapshots in which every series has another number than in the one before, and the sum
+/// stays the same.
+fn snapshots(numbers: &[u64]) -> Outcome<impl Fn(u64) -> Snapshot + Send + Sync + 'static> {
     let mut series: Vec<(LabelText, u64)> = numbers
         .iter()
         .enumerate()
@@ -99,16 +114,37 @@ fn ours(numbers: &[u64], expected: Total) -> Outcome<Subject> {
     let (texts, numbers): (Vec<LabelText>, Vec<u64>) = series.into_iter().unzip();
     let texts: Arc<[LabelText]> = texts.into();
     let meta = Arc::new(FamilyMeta::counter(NAME, HELP));
-    let block = move || {
-        let values = Values::Counter(numbers.iter().copied().map(Number::U64).collect());
+    let block = move |generation: u64| {
+        let by = usize::try_from(generation % 2).unwrap_or(0);
+        let turned = numbers.iter().cycle().skip(by).take(numbers.len());
+        let values = Values::Counter(turned.copied().map(Number::U64).collect());
         FamilyBlock::new(Arc::clone(&meta), Arc::clone(&texts), values)
     };
-    block()?;
+    block(0)?;
+    // Of the right shape: checked above.
+    Ok(move |generation| Snapshot::new(generation, block(generation).into_iter().collect()))
+}
+
+/// As the agent does from its second scrape on.
+fn ours_next(numbers: &[u64], expected: Total) -> Outcome<Subject> {
+    let snapshots = snapshots(numbers)?;
+    let renderer = Mutex::new((0, Renderer::new(RenderOptions::default())));
+    let want = Want { format: Format::Text, names: Vec::new(), gzip: false };
+    Ok(shared_subject("ringmeter snapshot + next page", expected, move |page| {
+        let mut renderer = renderer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (generation, renderer) = &mut *renderer;
+        *generation += 1;
+        // The last page is sent, and its memory is free again.
+        *page = Arc::default();
+        *page = renderer.page(&snapshots(*generation), &want);
+    }))
+}
+
+/// As the agent does at its first scrape.
+fn ours_first(numbers: &[u64], expected: Total) -> Outcome<Subject> {
+    let snapshots = snapshots(numbers)?;
     Ok(subject("ringmeter snapshot + encode", expected, move |page| {
-        // Of the right shape: checked above.
-        if let Ok(block) = block() {
-            text::encode(&Snapshot::new(1, vec![block]), page);
-        }
+        text::encode(&snapshots(1), page);
     }))
 }
 
@@ -146,7 +182,22 @@ fn client(numbers: &[u64], expected: Total) -> Subject {
     })
 }
 
-pub(super) fn counters(setup: &Setup) -> Outcome<Row> {
+pub(super) fn next_page(setup: &Setup) -> Outcome<Row> {
+    let title = "render 100,000 counter series, all changed since the last scrape";
+    row(setup, "render", title, Some(0.1), ours_next)
+}
+
+pub(super) fn first_page(setup: &Setup) -> Outcome<Row> {
+    row(setup, "render-first", "the same, at the agent's first scrape", Some(0.2), ours_first)
+}
+
+fn row(
+    setup: &Setup,
+    id: &'static str,
+    title: &'static str,
+    goal: Option<f64>,
+    ours: impl Fn(&[u64], Total) -> Outcome<Subject>,
+) -> Outcome<Row> {
     let numbers = numbers(setup.seed);
     let expected =
         Total { count: SERIES as f64, sum: numbers.iter().map(|number| *number as f64).sum() };
@@ -154,13 +205,13 @@ pub(super) fn counters(setup: &Setup) -> Outcome<Row> {
     subjects.extend(prometheus(&numbers, expected)?);
     subjects.push(client(&numbers, expected));
     Ok(Row {
-        id: "render",
-        title: "render 100,000 counter series",
+        id,
+        title,
         plan: Plan { threads: 1, rounds: setup.rounds.min(32), stretches: 1, calls: 1 },
         subjects,
         rivals: 3,
-        goal: Some(0.2),
-        aim: Some(0.08),
+        goal,
+        aim: None,
         unit: Unit::Milliseconds,
         spilled: None,
         has_tail: false,

@@ -8,7 +8,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use ringmeter_layout::ack::{self, AckHeader};
 use ringmeter_layout::directory::{Directory, Subdirectory, is_memory_backed, open_subdirectory};
 use ringmeter_layout::file::{Identity, is_locked, lock_exclusive, open_foreign};
@@ -89,7 +88,7 @@ impl Segment {
     ) -> Result<(), OpenError> {
         let config = plan.config;
         lock_exclusive(&file).map_err(OpenError::io("fcntl(F_OFD_SETLK)"))?;
-        limits::check(HEADER_SIZE_BYTES.into(), HEADER_SIZE_BYTES.into())?;
+        limits::check(&file, HEADER_SIZE_BYTES.into(), HEADER_SIZE_BYTES.into())?;
         allocate(&file, 0, HEADER_SIZE_BYTES.into())?;
         // The mode of creation was cut by the umask.
         let permissions = std::fs::Permissions::from_mode(SEGMENT_MODE);
@@ -166,9 +165,15 @@ struct Paths {
 
 fn check_place(plan: &BirthPlan<'_>) -> Result<(), OpenError> {
     let config = plan.config;
-    let memory = is_memory_backed(plan.directory.path()).map_err(OpenError::io("statfs"))?;
-    if !memory && !config.allow_any_filesystem {
-        return Err(OpenError::NotMemoryBacked { path: plan.directory.path().to_owned() });
+    // In the hardened deployment only the subdirectories are volumes.
+    let (memory, path) = match is_memory_backed(plan.segments_path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            (is_memory_backed(plan.directory.path()), plan.directory.path())
+        }
+        known => (known, plan.segments_path),
+    };
+    if !memory.map_err(OpenError::io("statfs"))? && !config.allow_any_filesystem {
+        return Err(OpenError::NotMemoryBacked { path: path.to_owned() });
     }
     // Opened by path first: that allocates nothing, which matters in a forked child.
     let segments = match File::open(plan.segments_path) {
@@ -198,9 +203,7 @@ fn create(path: &Path) -> Result<File, OpenError> {
 }
 
 fn rename(from: &PathText, to: &PathText) -> Result<(), OpenError> {
-    let flags = RenameFlags::RENAME_NOREPLACE;
-    renameat2(AT_FDCWD, from.as_path(), AT_FDCWD, to.as_path(), flags)
-        .map_err(|error| OpenError::io("renameat2")(error.into()))
+    os::rename_new(from.as_path(), to.as_path()).map_err(OpenError::io("renameat2"))
 }
 
 /// Wall clock for display; 0 before 1970.

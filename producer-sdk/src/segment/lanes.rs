@@ -9,6 +9,7 @@ use ringmeter_layout::segment::{
 use ringmeter_layout::word::Word;
 
 use super::{Growth, Segment};
+use crate::os::Uncancelled;
 
 /// Whether a claim may wait for another thread.
 #[derive(Clone, Copy)]
@@ -91,6 +92,7 @@ impl Segment {
         taken: impl Iterator<Item = (u64, u64)> + Clone,
         patience: Patience,
     ) -> Result<u32, NoLane> {
+        let _uncancelled = Uncancelled::new();
         let mut growth = match patience {
             Patience::None => self.try_growth().ok_or(NoLane::Contended)?,
             Patience::Wait => self.lock_growth(),

@@ -1,37 +1,62 @@
-//! Limits that kill instead of refusing, looked at before the file grows.
+//! Limits that kill instead of refusing, and room that is the agent's, looked at before the file
+//! grows.
 //!
 //! `fallocate` beyond RLIMIT_FSIZE raises SIGXFSZ, and beyond the memory limit of the container
 //! it gets the application killed: pages of tmpfs are charged to who touches them first. Both
 //! are asked about first. A limit of the pod as a whole cannot be seen from inside a container.
+//!
+//! Whoever fills the file system up to the last byte leaves no room for acks and the ledger: an
+//! agent that comes later could take nothing, and so never remove anything.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::statvfs::fstatvfs;
 
 use super::PathText;
 use crate::error::OpenError;
 
 /// Bytes that are left free below the memory limit, for everybody else.
 const MEMORY_RESERVE_BYTES: u64 = 1 << 20;
+/// The part of the file system that is left to the agent: 4 MiB of 64 MiB,
+const AGENT_SHARE: u64 = 16;
+/// and no more than this, which is the ledger of some 100,000 counters and their acks.
+const AGENT_SHARE_MAX_BYTES: u64 = 8 << 20;
 /// A limit from here on is none: cgroup v1 writes the largest multiple of a page.
 const UNLIMITED_BYTES: u64 = 1 << 60;
 
 /// Whether a file may grow to `size_bytes`, `new_bytes` of them new.
 ///
 /// What cannot be read does not refuse: then there is no such limit, or no way to know it.
-pub(super) fn check(size_bytes: u64, new_bytes: u64) -> Result<(), OpenError> {
+pub(super) fn check(file: &File, size_bytes: u64, new_bytes: u64) -> Result<(), OpenError> {
     let (limit_bytes, _) = getrlimit(Resource::RLIMIT_FSIZE)
         .map_err(|error| OpenError::io("getrlimit")(error.into()))?;
     if size_bytes > limit_bytes {
         return Err(OpenError::FileSizeLimit { needed_bytes: size_bytes, limit_bytes });
+    }
+    if let Some(left_bytes) = space_left_bytes(file) {
+        if new_bytes > left_bytes {
+            return Err(OpenError::FileSystemFull { needed_bytes: new_bytes, left_bytes });
+        }
     }
     let Some(left_bytes) = memory_left_bytes() else { return Ok(()) };
     if new_bytes.saturating_add(MEMORY_RESERVE_BYTES) > left_bytes {
         return Err(OpenError::MemoryLimit { needed_bytes: new_bytes, left_bytes });
     }
     Ok(())
+}
+
+/// What producers may still take of a file system; `None` where it has no limit of its own.
+fn space_left_bytes(file: &File) -> Option<u64> {
+    let found = fstatvfs(file).ok()?;
+    // Integers of another width on other systems.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+    let (blocks, free, unit) =
+        (found.blocks() as u64, found.blocks_available() as u64, found.fragment_size() as u64);
+    let share = (blocks.checked_mul(unit)? / AGENT_SHARE).min(AGENT_SHARE_MAX_BYTES);
+    (blocks > 0).then(|| free.saturating_mul(unit).saturating_sub(share))
 }
 
 /// The files of one version of control groups.

@@ -1,29 +1,41 @@
 //! An instrumented process for the crash tests: it records in all kinds at changing speed until
-//! it is told to stop or is killed, and notes in a file how far it got.
+//! its input ends or it is killed, and notes in a file how far it got.
 //!
 //! `recorder --progress FILE --threads N --lane-capacity R --lanes L --seed S`
-#![allow(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "the test reads it")]
 #![expect(clippy::expect_used, reason = "a recorder that fails fails its test")]
 
-use std::fs::OpenOptions;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ringmeter::{Counter, CounterVec, Histogram, Producer, Summary};
+use ringmeter::{
+    Counter, CounterVec, Gauge, GaugeRule, Histogram, Producer, Status, Summary, register,
+};
 use ringmeter_tests::progress::{
-    FLOAT_STEP, HISTOGRAM_VALUE, KINDS, SUMMARY_VALUE, THREADS_MAX, WORDS, word,
+    self, BOUNDS, COMMAND, FLOAT, FLOAT_STEP, HISTOGRAM, INTEGER, IS_READY, IS_SHARED, KINDS,
+    LABELLED, LEVEL, PAUSED, SAFE, SET, SUMMARY, THREADS_MAX, TURNS, VALUES, Words, gauge_value,
+    word,
 };
 use ringmeter_tests::random::Random;
 
-static INTEGER: Counter = Counter::new("crash_integer_total", "Calls.");
-static FLOAT: Counter = Counter::new("crash_float_total", "Half a call each.");
-static HISTOGRAM: Histogram =
-    Histogram::new("crash_histogram", "Observations.").with_buckets(&[0.5, 1.0, 2.0]);
-static SUMMARY: Summary = Summary::new("crash_summary", "Observations.");
-static LABELLED: CounterVec = CounterVec::new("crash_labelled_total", "Calls.", &["turn"]);
-static IS_STOPPED: AtomicBool = AtomicBool::new(false);
+static INTEGERS: Counter = Counter::new("torture_integer_total", "Calls.");
+static FLOATS: Counter = Counter::new("torture_float_total", "Half a call each.");
+static OBSERVED: Histogram =
+    Histogram::new("torture_histogram", "Observations.").with_buckets(&BOUNDS);
+static SUMMED: Summary = Summary::new("torture_summary", "Observations.");
+static BY_TURN: CounterVec = CounterVec::new("torture_labelled_total", "Calls.", &["turn"]);
+static BY_CELL: Counter = Counter::new("torture_safe_total", "Calls.");
+static ADDED: Gauge = Gauge::new("torture_level", "Calls.");
+static GAUGES: [Gauge; 5] = [
+    Gauge::new("torture_low", "A gauge.").with_gauge_rule(GaugeRule::Min),
+    Gauge::new("torture_high", "A gauge.").with_gauge_rule(GaugeRule::Max),
+    Gauge::new("torture_mean", "A gauge.").with_gauge_rule(GaugeRule::Mean),
+    Gauge::new("torture_recent", "A gauge.").with_gauge_rule(GaugeRule::MostRecent),
+    Gauge::new("torture_each", "A gauge.").with_gauge_rule(GaugeRule::PerProcess),
+];
+
+/// Threads that have begun a burst since everything was found to be in a segment.
+static IN_SEGMENT: AtomicUsize = AtomicUsize::new(0);
 
 fn argument(name: &str) -> String {
     let mut arguments = std::env::args();
@@ -35,71 +47,97 @@ fn number(name: &str) -> u64 {
     argument(name).parse().expect("a number")
 }
 
-fn progress() -> &'static [AtomicU64; WORDS] {
-    let path = argument("--progress");
-    let file = OpenOptions::new().read(true).write(true).open(path).expect("a progress file");
-    // SAFETY:
-    // - The kernel chooses the address; the file stays open until the call is over.
-    let address = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size_of::<[AtomicU64; WORDS]>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
-    };
-    assert!(address != libc::MAP_FAILED, "map the progress file");
-    // SAFETY:
-    // - The mapping is as long as the array, aligned to a page, and never unmapped.
-    // - Others only read the file.
-    unsafe { &*address.cast() }
-}
-
 fn main() {
     let capacity = u32::try_from(number("--lane-capacity")).expect("32 bits");
     let lanes = u32::try_from(number("--lanes")).expect("32 bits");
-    let _: Producer =
+    let producer: Producer =
         Producer::builder().lane_capacity_records(capacity).lanes_max(lanes).install_global();
-    let (words, seed) = (progress(), number("--seed"));
+    let words = progress::map(Path::new(&argument("--progress")));
+    let seed = number("--seed");
     let count = usize::try_from(number("--threads")).expect("threads").min(THREADS_MAX);
-    println!("ready");
-    std::thread::scope(|scope| {
-        for thread in 0..count {
-            scope.spawn(move || record(thread, words, Random::new(seed + thread as u64)));
-        }
-        // Ends the threads when it is told to, or when the test is gone.
-        let mut line = String::new();
-        let _ = std::io::stdin().read_line(&mut line);
-        IS_STOPPED.store(true, Ordering::Relaxed);
-    });
-    println!("done");
+    register!(INTEGERS, FLOATS, OBSERVED, SUMMED, BY_TURN, BY_CELL, ADDED).expect("register");
+    GAUGES.iter().for_each(|gauge| gauge.register().expect("register"));
+    words[IS_READY].store(1, Ordering::Release);
+    for thread in 0..count {
+        let random = Random::new(seed.wrapping_add(thread as u64));
+        std::thread::spawn(move || generations(thread, words, seed, random));
+    }
+    std::thread::spawn(move || say_when_shared(producer, words, count));
+    // Ends with whoever started it.
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);
 }
 
-/// Bursts of calls, each followed by a pause; some bursts are as fast as they can be.
-fn record(thread: usize, words: &[AtomicU64; WORDS], mut random: Random) {
-    let labels = ["a", "b", "c"];
-    let mut turn = 0;
-    while !IS_STOPPED.load(Ordering::Relaxed) {
-        let calls = 1 << random.below(12);
-        for _ in 0..calls {
-            turn += 1;
-            let kind = turn % KINDS.len();
-            let at = word(thread, kind);
-            let before = words[at].load(Ordering::Relaxed);
-            words[at].store(before + 1, Ordering::Relaxed);
-            match kind {
-                0 => INTEGER.inc(),
-                1 => FLOAT.inc_by_f64(FLOAT_STEP),
-                2 => HISTOGRAM.observe(HISTOGRAM_VALUE),
-                3 => SUMMARY.observe(SUMMARY_VALUE),
-                _ => LABELLED.with(&[labels[turn % 3]]).inc(),
+/// Notes when nothing is left in private memory, which a kill would take with it.
+fn say_when_shared(producer: Producer, words: &Words, threads: usize) {
+    while !matches!(producer.status(), Status::Shared { .. }) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Takes the lock that is held while private counts move.
+    producer.counter(("torture_shared_total", "Registered in a segment.")).expect("register");
+    IN_SEGMENT.store(1, Ordering::Release);
+    // A call that was in flight meanwhile moves counts itself: each thread has to get beyond it.
+    while IN_SEGMENT.load(Ordering::Acquire) <= threads {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    words[IS_SHARED].store(1, Ordering::Release);
+}
+
+/// Threads one after the other, each for some bursts, so that lanes change hands.
+fn generations(thread: usize, words: &'static Words, seed: u64, mut random: Random) {
+    let mut has_told = false;
+    loop {
+        let mut own = Random::new(random.next());
+        let recording = move || {
+            let mut told = has_told;
+            for _ in 0..=own.below(200) {
+                wait_while_paused(thread, words);
+                if !told && IN_SEGMENT.load(Ordering::Acquire) > 0 {
+                    told = true;
+                    IN_SEGMENT.fetch_add(1, Ordering::AcqRel);
+                }
+                burst(thread, words, seed, 1 << own.below(15));
+                std::thread::sleep(Duration::from_micros(own.below(3000) as u64));
             }
-            words[at + 1].store(before + 1, Ordering::Relaxed);
+            told
+        };
+        has_told = std::thread::spawn(recording).join().expect("a thread");
+    }
+}
+
+fn wait_while_paused(thread: usize, words: &Words) {
+    loop {
+        let command = words[COMMAND].load(Ordering::Acquire);
+        words[PAUSED + thread].store(command, Ordering::Release);
+        if command.is_multiple_of(2) {
+            return;
         }
-        std::thread::sleep(Duration::from_micros(random.below(3000) as u64));
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Calls of all kinds in turn, as fast as they can be.
+fn burst(thread: usize, words: &Words, seed: u64, calls: usize) {
+    let safe = BY_CELL.signal_safe();
+    for turn in 0..calls {
+        let kind = turn % KINDS;
+        if kind == SET && thread > 0 {
+            continue;
+        }
+        let at = word(thread, kind);
+        let before = words[at].load(Ordering::Relaxed);
+        words[at].store(before + 1, Ordering::Release);
+        let place = usize::try_from(before).unwrap_or(0);
+        match kind {
+            INTEGER => INTEGERS.inc(),
+            FLOAT => FLOATS.inc_by_f64(FLOAT_STEP),
+            HISTOGRAM => OBSERVED.observe(VALUES[place % VALUES.len()]),
+            SUMMARY => SUMMED.observe(VALUES[place % VALUES.len()]),
+            LABELLED => BY_TURN.with(&[TURNS[place % TURNS.len()]]).inc(),
+            SAFE => safe.inc(),
+            LEVEL => ADDED.inc(),
+            _ => GAUGES.iter().for_each(|gauge| gauge.set(gauge_value(seed, before + 1))),
+        }
+        words[at + 1].store(before + 1, Ordering::Release);
     }
 }

@@ -41,6 +41,8 @@ fn main() {
     let mut words = std::env::args().skip(1);
     let scenario = words.next().expect("a scenario");
     let arguments = Arguments(words.collect());
+    // What the application itself has allocated, touched, before it opens a segment.
+    let ballast = vec![1_u8; usize::try_from(arguments.number("--ballast", 0)).expect("a size")];
     let producer = producer(&arguments);
     println!("{:?}", producer.status());
     match scenario.as_str() {
@@ -64,6 +66,7 @@ fn main() {
     }
     println!("done");
     serve_input();
+    drop(std::hint::black_box(ballast));
 }
 
 fn producer(arguments: &Arguments) -> Producer {

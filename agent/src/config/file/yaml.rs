@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use serde_core::Deserialize;
-use serde_core::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Budget, Options, Spanned};
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -10,12 +10,15 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::config::TelemetryPath;
+use crate::config::{ListenAddress, TelemetryPath};
 use crate::snapshot::{FamilyBlock, Snapshot};
+use crate::web::listen::{Listener, bind};
+use crate::web::source::SettingsSource;
 use crate::web::{NotReady, Served};
 
 mod pages;
 mod patience;
+mod scrapes;
 
 /// Longer than anything here should take, short enough to wait for in a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,6 +27,12 @@ struct Fake {
     ready: AtomicBool,
     healthy: AtomicBool,
     hangs: AtomicBool,
+    /// Each scrape gets a snapshot of its own.
+    advances: AtomicBool,
+    /// Native histograms were asked for.
+    native: AtomicBool,
+    /// Scrapes that hang.
+    waiting: AtomicU64,
     snapshot: Mutex<Arc<Snapshot>>,
 }
 
@@ -36,14 +45,31 @@ impl Fake {
 
 impl Pipeline for Fake {
     async fn scrape(&self) -> Result<Arc<Snapshot>, NotReady> {
-        while self.hangs.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if self.hangs.load(Ordering::Relaxed) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            while self.hangs.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        let snapshot = Arc::clone(&self.snapshot.lock().expect("no panic"));
+        let mut newest = self.snapshot.lock().expect("no panic");
+        if self.advances.load(Ordering::Relaxed) {
+            let families = newest.families().to_vec();
+            let generation = newest.generation() + 1;
+            let own = [(&[][..], generation)];
+            let own = FamilyBlock::of_counters("generation_total", "", &own);
+            *newest = Arc::new(Snapshot::new(generation, [vec![own], families].concat()));
+        }
+        let snapshot = Arc::clone(&newest);
+        drop(newest);
         if snapshot.generation() == 0 {
             return Err(NotReady { reason: "Nothing was collected yet.".into() });
         }
         Ok(snapshot)
+    }
+
+    fn expect_native_histograms(&self) {
+        self.native.store(true, Ordering::Relaxed);
     }
 
     fn is_ready(&self) -> bool {
@@ -66,10 +92,18 @@ struct Server {
 impl Server {
     /// A server with one counter in generation 1, and options as the test wants them.
     fn start(change: impl FnOnce(&mut WebOptions)) -> Self {
+        Self::start_limited(None, change)
+    }
+
+    /// As [`Self::start`], with a limit of scrapes in flight.
+    fn start_limited(max_requests: Option<u32>, change: impl FnOnce(&mut WebOptions)) -> Self {
         let fake = Arc::new(Fake {
             ready: AtomicBool::new(true),
             healthy: AtomicBool::new(true),
             hangs: AtomicBool::new(false),
+            advances: AtomicBool::new(false),
+            native: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
             snapshot: Mutex::default(),
         });
         fake.publish(1, vec![FamilyBlock::of_counters("a_total", "Help.", &[(&[], 42)])]);
@@ -82,10 +116,13 @@ impl Server {
         let thread = std::thread::spawn(move || {
             runtime().block_on(async move {
                 let any = ListenAddress::One(([127, 0, 0, 1], 0).into());
-                let listeners = bind(&[any]).await.expect("a free port");
-                tell.send(listeners[0].local_addr().expect("bound")).expect("the test waits");
+                let main = bind(&[any]).await.expect("a free port");
+                tell.send(address(&main[0])).expect("the test waits");
+                let listeners = Listeners { main, ..Listeners::default() };
+                let source = SettingsSource::open_to_all(Arc::default());
+                let guard = Guard::new(source, max_requests).expect("random numbers");
                 let shutdown = async move { drop(stopped.await) };
-                serve(listeners, pipeline, options, counter, shutdown).await;
+                serve(listeners, pipeline, options, guard, counter, shutdown).await;
             });
         });
         let address = told.recv().expect("the server starts");
@@ -133,6 +170,13 @@ impl Drop for Server {
         if !std::thread::panicking() {
             self.join();
         }
+    }
+}
+
+fn address(listener: &Listener) -> SocketAddr {
+    match listener {
+        Listener::Tcp(listener) => listener.local_addr().expect("bound"),
+        Listener::Unix(..) => panic!("not over TCP"),
     }
 }
 

@@ -297,7 +297,7 @@ fn conflicting_types(site: &mut Site) {
         for kind in Kind::ALL {
             let own = site.name();
             let mut image = site.bare(own, 64);
-            for name in ["crash_integer_total", "crash_histogram", "crash_summary"] {
+            for name in ["torture_integer_total", "torture_histogram", "torture_summary"] {
                 let label = format!("l{}", site.random.below(100));
                 let family = image.family(family(name, kind, &[&label]));
                 image.series(family, &["v"], false);
@@ -306,7 +306,7 @@ fn conflicting_types(site: &mut Site) {
             let own = site.name();
             let mut image = site.bare(own, 64);
             for label in ["a", "b", "c"] {
-                image.family(family("crash_float_total", kind, &[label]));
+                image.family(family("torture_float_total", kind, &[label]));
             }
             planted.push(site.plant(own, &image.bytes(), true));
         }

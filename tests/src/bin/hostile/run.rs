@@ -8,11 +8,11 @@ use std::time::Duration;
 use ringmeter_agent::limits::Limits;
 use ringmeter_tests::agent::Agent;
 use ringmeter_tests::directory::Directory;
-use ringmeter_tests::progress::KINDS;
+
 use ringmeter_tests::random::Random;
 
 use crate::attacks::{ATTACKS, BOMBS};
-use crate::honest::{Honest, shown};
+use crate::honest::{Honest, KINDS, shown};
 use crate::watch::{Seen, watch};
 
 /// What an agent takes besides the memory that it holds on behalf of producers: the ledger's index
@@ -49,7 +49,7 @@ pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
     let text = agent.scrape_text();
     problems.extend(seen.problems.iter().cloned());
     let totals = honest.calls();
-    for ((kind, name), now) in totals.iter().zip(KINDS).zip(shown(&text)) {
+    for ((kind, (_, name)), now) in totals.iter().zip(KINDS).zip(shown(&text)) {
         if now != kind.0 + withheld || kind.0 != kind.1 {
             problems.push(format!("honest totals: {name} is {now}, {} calls", kind.0 + withheld));
         }

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ringmeter_tests::agent::get;
-use ringmeter_tests::progress::KINDS;
 
-use crate::honest::{Honest, shown};
+use crate::honest::{Honest, KINDS, shown};
 
 /// Between two scrapes.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -81,7 +80,7 @@ pub(crate) fn watch(
         let now = shown(&answer.body);
         for kind in 0..KINDS.len() {
             if now[kind] < before[kind] || now[kind] > begun[kind] {
-                let (name, now, before) = (KINDS[kind], now[kind], before[kind]);
+                let (name, now, before) = (KINDS[kind].1, now[kind], before[kind]);
                 let begun = begun[kind];
                 seen.problem(format!("{name}: {now}, before {before}, begun {begun}"));
             }

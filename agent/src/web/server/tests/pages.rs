@@ -11,7 +11,10 @@ fn metrics_are_text() {
     assert_eq!((answer.status, answer.body.as_str()), (200, TEXT));
     let content_type = answer.header("content-type");
     assert_eq!(content_type, Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert_eq!(server.ask("GET", "/metrics?name[]=a").body, TEXT);
+    assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
+    assert_eq!(server.ask("GET", "/metrics?name[]=a_total&name%5B%5D=b").body, TEXT);
+    assert_eq!(server.ask("GET", "/metrics?name[]=a").body, "\n");
+    assert_eq!(server.ask("GET", "/metrics?anything").body, TEXT);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const RESPONSE_LENGTH_MAX_BYTES: usize = 256 << 20;
 
 /// Why there is no response.
 #[derive(Debug)]
-pub(super) enum RequestError {
+pub enum RequestError {
     /// The connection could not be made.
     Connect(io::Error),
     /// The address is nothing that a header could hold.
@@ -58,27 +58,34 @@ impl std::error::Error for RequestError {}
 
 /// A response, received whole.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub struct Answer {
+    /// Status code.
+    pub status: StatusCode,
+    /// The whole body.
+    pub body: Bytes,
 }
 
 /// A client of one address. Connects when it needs to, and again after a failure.
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     address: SocketAddr,
     connection: Option<SendRequest<Empty<Bytes>>>,
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    /// A client that has not connected yet.
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }
 
     /// Sends a GET request and waits for all of its response.
     ///
     /// Nothing is sent twice: after an error the request may or may not have been answered.
-    pub(super) async fn get(&mut self, path: &str) -> Result<Answer, RequestError> {
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] unless there is a whole response.
+    pub async fn get(&mut self, path: &str) -> Result<Answer, RequestError> {
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(path));
         answer.await.unwrap_or(Err(RequestError::Timeout))
     }

@@ -1,0 +1,41 @@
+//! Alerts: good rules, each with its tests and its section in the runbook.
+
+use super::{expressions, promtool, text, yaml};
+
+const RULES: &str = "deploy/prometheus/alerts.yaml";
+const TESTS: &str = "deploy/prometheus/alerts_test.yaml";
+
+#[test]
+fn alerts_fire_and_stay_silent_as_tested() {
+    let (is_good, words) = promtool(&["check", "rules", RULES]);
+    assert!(is_good, "{words}");
+    let (is_good, words) = promtool(&["test", "rules", TESTS]);
+    assert!(is_good, "{words}");
+}
+
+#[test]
+fn each_alert_is_tested_explained_and_about_metrics_that_there_are() {
+    let rules = yaml(RULES);
+    let alerts = rules["groups"][0]["rules"].as_array().expect("rules");
+    assert!(alerts.len() >= 10);
+    let (runbook, tests) = (text("deploy/RUNBOOK.md"), yaml(TESTS));
+    for alert in alerts {
+        let name = alert["alert"].as_str().expect("a name");
+        let expression = alert["expr"].as_str().expect("an expression");
+        assert_eq!(expressions::check(expression), Ok(Default::default()), "{name}");
+        assert!(runbook.contains(&format!("\n## {name}\n")), "{name} has no section");
+        let url = alert["annotations"]["runbook_url"].as_str().expect("a link");
+        assert!(url.ends_with(&format!("/deploy/RUNBOOK.md#{}", name.to_lowercase())), "{url}");
+        let of_this = |test: &&serde_json::Value| test["alertname"] == name;
+        let groups = tests["tests"].as_array().expect("tests").iter();
+        let cases: Vec<_> = groups
+            .flat_map(|group| group["alert_rule_test"].as_array().expect("cases"))
+            .filter(of_this)
+            .collect();
+        let fires = |case: &&&serde_json::Value| {
+            case["exp_alerts"].as_array().is_some_and(|alerts| !alerts.is_empty())
+        };
+        let firing = cases.iter().filter(fires).count();
+        assert!(firing > 0 && firing < cases.len(), "{name}: tested firing and silent");
+    }
+}
