@@ -145,13 +145,12 @@ bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measur
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
 	$(CARGO) run --release -p ringmeter-benches --bin bench -- $(BENCH_ARGS)
 
-SECONDS_MAX ?= 3600
 # With BREAK, the agent is built with a feature that is never shipped, and breaks that promise.
 .PHONY: torture
 torture: ## Kills for SECONDS_MAX (3600); SEED=N repeats; BREAK=NAME is a control: 0 if it is caught
 	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins \
 	    $(if $(BREAK),--features ringmeter-agent/broken)
-	$(TARGET_DIR)/e2e/torture --seconds-max $(SECONDS_MAX) \
+	$(TARGET_DIR)/e2e/torture --seconds-max $(or $(SECONDS_MAX),3600) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
 
 # Ways of more instructions (a thread's first record, a look at the ack) are tried at random.

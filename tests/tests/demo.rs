@@ -140,7 +140,8 @@ fn what_was_sent_is_scraped_and_nothing_is_left() {
     let sent = number(&last, "requests_sent");
     assert!(sent > 100, "{last}");
     assert_eq!(number(&last, "requests_scraped"), sent + 10, "{last}");
-    assert!(number(&last, "records") > 3 * sent, "{last}");
+    // Latency and size; counters are cells, not records.
+    assert!(number(&last, "records") >= 2 * sent, "{last}");
     assert_eq!(number(&last, "dropped"), 0, "{last}");
     assert_eq!(text(&last, "app_url"), format!("http://{app}"));
     assert_eq!(text(&last, "scrape_url"), format!("http://{agent}/metrics"));

@@ -1,7 +1,10 @@
 //! What honest processes record is what is exposed.
 
+use std::sync::Arc;
+
 use ringmeter_agent::limits::Limits;
 use ringmeter_agent::metrics::{self, OWN_METRICS};
+use ringmeter_agent::web_counts::WebCounts;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
 use crate::scratch::Scratch;
@@ -274,7 +277,12 @@ fn every_own_metric_is_exposed_as_its_table_says() {
     let mut app = Writer::create(scratch.path(), "shop", 1);
     // A name that there is advice on.
     app.family(family(Kind::Counter, "n_ms_total", &[]));
-    let text = Stage::new(&scratch).scrape();
+    let mut stage = Stage::new(&scratch);
+    // As with a web configuration file: without one there is nothing to say of it.
+    let web = Arc::new(WebCounts::default());
+    web.note_reload(true, 1);
+    stage.pipeline.show_web_counts(web);
+    let text = stage.scrape();
     let mut names = Vec::new();
     for metric in metrics::all() {
         assert!(text.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{text}");
