@@ -383,6 +383,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         |facts| one(facts.expired_families),
     ),
     OwnMetric::gauge(
+        "ringmeter_metrics_hidden",
+        "",
+        "Metrics left out of the last scrape because views or rules gave them another one's name.",
+        |facts| one(facts.hidden as f64),
+    ),
+    OwnMetric::gauge(
         "ringmeter_metrics_limit",
         "",
         "Metrics that there may be, contradicting definitions counted apart.",
@@ -402,12 +408,6 @@ pub const OWN_METRICS: &[OwnMetric] = &[
                 ("variants".to_owned(), counts.families_over_variants),
             ]
         },
-    ),
-    OwnMetric::gauge(
-        "ringmeter_metrics_hidden",
-        "",
-        "Metrics left out of the last scrape because views or rules gave them another one's name.",
-        |facts| one(facts.hidden as f64),
     ),
     OwnMetric::gauge(
         "ringmeter_nap_seconds",
