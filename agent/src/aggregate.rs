@@ -4,10 +4,13 @@
 //! from those to slots in the arrays, so applying a record is two indexed loads and an addition.
 //! Slot 0 of every array stands for "no such series".
 
+mod configure;
 mod definitions;
 mod expire;
 mod keep;
 mod slots;
+
+use std::sync::Arc;
 
 use ringmeter_layout::definition::FamilyDefinition;
 use ringmeter_layout::record::Record;
@@ -17,6 +20,7 @@ use crate::distribution::Distribution;
 use crate::limits::Limits;
 use crate::partition::{BATCH_RECORDS, Partition, all_single, first_slots};
 use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
+use crate::rule::Rules;
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
 use crate::snapshot::{Exemplar, LabelText, Number};
 use crate::sum::FloatSum;
@@ -139,6 +143,8 @@ pub struct Aggregate {
     kept: Vec<Record>,
     changes: keep::Changes,
     log: definitions::Log,
+    rules: Arc<Rules>,
+    service_label: Option<Arc<str>>,
     /// The wall clock when the monotonic one was 0, nanoseconds; 0 before anybody told.
     unix_at_zero_ns: u64,
     /// When the series that are defined now began.
@@ -165,6 +171,8 @@ impl Aggregate {
             kept: Vec::new(),
             changes: keep::Changes::default(),
             log: definitions::Log::default(),
+            rules: Arc::default(),
+            service_label: None,
             unix_at_zero_ns: 0,
             start_unix_ms: 0,
         }
@@ -276,7 +284,7 @@ impl Aggregate {
         if pairs.iter().any(|(_, value)| value.len() > limit_bytes) {
             return Err(OverflowReason::LabelLength);
         }
-        if own.series_count() >= self.limits.series_per_family_max {
+        if own.series_count() >= self.limits.series_per_family_max || self.is_family_full(family) {
             return Err(OverflowReason::Metric);
         }
         if self.series_left() == 0 {
@@ -293,6 +301,7 @@ impl Aggregate {
         let added = self.registry.add_row(family, pairs, slot, cost_bytes);
         // The metric is there: it was asked for its cost.
         let series = added.ok_or(OverflowReason::Metric)?;
+        self.give_first_window(series, now_ns);
         self.registry.set_start(series, self.start_unix_ms);
         self.remember_gauge(series, slot);
         Ok(series)

@@ -26,6 +26,11 @@ impl Budget {
         Self { used_bytes: 0, limit_bytes, refusals: 0 }
     }
 
+    /// Another limit; what is used stays used.
+    pub const fn set_limit(&mut self, limit_bytes: u64) {
+        self.limit_bytes = limit_bytes;
+    }
+
     /// Takes `bytes` for finer buckets, or nothing and says so. Half of the memory is left for
     /// everything else.
     pub fn take_for_buckets(&mut self, bytes: u64) -> bool {

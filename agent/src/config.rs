@@ -7,6 +7,7 @@
 
 mod demo;
 mod duration;
+pub mod file;
 mod healthcheck;
 mod size;
 mod value;
@@ -57,6 +58,13 @@ struct CommandLine {
 enum WrittenCommand {
     /// Drain instrumented processes, aggregate, and serve Prometheus exposition.
     Agent(AgentArguments),
+    /// Look for mistakes in a configuration file; tells all of them and exits with 64 if there
+    /// are any.
+    CheckConfig(CheckConfigArguments),
+    /// Print the default configuration file, with every field explained.
+    Config(ConfigArguments),
+    /// Check metrics by the rules of `promtool check metrics`; exits with 3 if there is advice.
+    Lint(LintArguments),
     /// Ask the agent on this machine how it is; exit code 0 if it is well, else 1. For probes in
     /// images without a shell.
     Healthcheck(HealthcheckArguments),
@@ -77,6 +85,30 @@ enum WrittenCommand {
     DemoChild(ChildCommand),
 }
 
+/// What to check.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct CheckConfigArguments {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What to print.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ConfigArguments {
+    /// Print the configuration that is in force without a file
+    #[arg(long = "print-default", required = true)]
+    pub print_default: bool,
+}
+
+/// What to check.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct LintArguments {
+    /// http://HOST:PORT/PATH to scrape, a file with a scrape, or - for standard input
+    #[arg(value_name = "URL|FILE", default_value = "-")]
+    pub source: OsString,
+}
+
 /// The agent's flags as written: text, not checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct AgentArguments {
@@ -91,6 +123,21 @@ pub struct AgentArguments {
     /// [env: RINGMETER_LEDGER_PATH]
     #[arg(long = "ledger.path", value_name = "PATH")]
     pub ledger_path: Option<OsString>,
+
+    /// Configuration of what is exposed and how much is taken; see `ringmeter config
+    /// --print-default` [env: RINGMETER_CONFIG_FILE] [default: none]
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<OsString>,
+
+    /// Let POST to /-/reload read the configuration again [env: RINGMETER_WEB_ENABLE_LIFECYCLE,
+    /// true or false]
+    #[arg(long = "web.enable-lifecycle")]
+    pub web_enable_lifecycle: bool,
+
+    /// Leave out the metrics that the agent has about itself
+    /// [env: RINGMETER_WEB_DISABLE_EXPORTER_METRICS, true or false]
+    #[arg(long = "web.disable-exporter-metrics")]
+    pub web_disable_exporter_metrics: bool,
 
     /// IP address and port to serve on, or only :PORT for all interfaces, or unix:/PATH for a
     /// unix socket; may be repeated, up to 16 times; separated by commas in the environment
@@ -141,6 +188,12 @@ pub struct AgentArguments {
 pub enum Command {
     /// Run the agent.
     Agent(AgentConfig),
+    /// Look for mistakes in a configuration file.
+    CheckConfig(CheckConfigArguments),
+    /// Print the default configuration file.
+    PrintDefault,
+    /// Check metrics.
+    Lint(LintArguments),
     /// Ask an agent how it is.
     Healthcheck(HealthcheckConfig),
     /// Calculate sizes.
@@ -158,6 +211,8 @@ pub enum Command {
 pub struct AgentConfig {
     /// Shared directory, absolute and without `..`; `None` for the usual places.
     pub directory: Option<PathBuf>,
+    /// Configuration file.
+    pub config_file: Option<PathBuf>,
     /// File of the ledger, absolute and without `..`; `None` for the usual place.
     pub ledger_path: Option<PathBuf>,
     /// What is served, and where.
@@ -177,6 +232,10 @@ pub struct WebConfig {
     pub openmetrics_created: bool,
     /// How long serving goes on after SIGTERM for one scrape of the final values.
     pub shutdown_linger: Duration,
+    /// Whether `/-/reload` may be asked.
+    pub enable_lifecycle: bool,
+    /// Whether the agent's own metrics are left out.
+    pub disable_exporter_metrics: bool,
     /// How the server is reached, and by whom.
     pub access: AccessConfig,
 }
@@ -204,6 +263,9 @@ pub fn parse(
         WrittenCommand::Agent(written) => {
             AgentConfig::check(&written, variable).map(Command::Agent).map_err(ConfigError::Values)
         }
+        WrittenCommand::CheckConfig(written) => Ok(Command::CheckConfig(written)),
+        WrittenCommand::Config(_) => Ok(Command::PrintDefault),
+        WrittenCommand::Lint(written) => Ok(Command::Lint(written)),
         WrittenCommand::Healthcheck(written) => HealthcheckConfig::check(&written, variable)
             .map(Command::Healthcheck)
             .map_err(ConfigError::Values),
@@ -232,6 +294,17 @@ impl AgentConfig {
         let directory = reader.path(written.directory.as_ref(), ["--dir", "RINGMETER_DIR"]);
         let ledger_path =
             reader.path(written.ledger_path.as_ref(), ["--ledger.path", "RINGMETER_LEDGER_PATH"]);
+        let config_file = written.config_file.clone().map(PathBuf::from);
+        let config_file =
+            config_file.or_else(|| reader.environment("RINGMETER_CONFIG_FILE").map(PathBuf::from));
+        let enable_lifecycle = reader.flag(
+            written.web_enable_lifecycle,
+            ["--web.enable-lifecycle", "RINGMETER_WEB_ENABLE_LIFECYCLE"],
+        );
+        let disable_exporter_metrics = reader.flag(
+            written.web_disable_exporter_metrics,
+            ["--web.disable-exporter-metrics", "RINGMETER_WEB_DISABLE_EXPORTER_METRICS"],
+        );
         let names = ["--web.listen-address", "RINGMETER_WEB_LISTEN_ADDRESS"];
         let listen_addresses = reader.listen_addresses(&written.web_listen_address, names);
         let telemetry_path = reader.value(
@@ -268,11 +341,13 @@ impl AgentConfig {
             telemetry_path: telemetry_path.unwrap_or_default(),
             openmetrics_created: openmetrics_created.unwrap_or(false),
             shutdown_linger: shutdown_linger.unwrap_or(Duration::from_secs(20)),
+            enable_lifecycle,
+            disable_exporter_metrics,
             access,
         };
         let log =
             LogConfig { level: level.unwrap_or_default(), format: format.unwrap_or_default() };
-        Ok(Self { directory, ledger_path, web, log })
+        Ok(Self { directory, config_file, ledger_path, web, log })
     }
 }
 
@@ -317,6 +392,12 @@ impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
     ) -> Option<T> {
         let (setting, text) = self.text(flag, names)?;
         parse(&text).map_err(|reason| self.problem(setting, &text, reason)).ok()
+    }
+
+    fn flag(&mut self, flag: bool, names: [&'static str; 2]) -> bool {
+        let written = if flag { Some("true") } else { None };
+        let parse = |text: &str| text.parse::<bool>().map_err(|_| Reason::Boolean);
+        self.value(written, names, parse).unwrap_or(false)
     }
 
     fn path(&mut self, flag: Option<&OsString>, names: [&'static str; 2]) -> Option<PathBuf> {

@@ -1,5 +1,7 @@
 //! Reads a segment's definitions as they are published, and places its series.
 
+mod service;
+
 use std::collections::HashSet;
 
 use ringmeter_layout::cell;
@@ -34,6 +36,7 @@ struct LocalFamily {
     family: Option<u32>,
     kind: Kind,
     bounds: u32,
+    /// Those of the definition, without the service's.
     label_names: Box<[Box<str>]>,
 }
 
@@ -260,21 +263,25 @@ impl Definitions {
         }
         let has_room = count < context.limits.families_per_segment_max
             && count < context.aggregate.families_left();
-        let family = context.aggregate.hold_family_of(definition, has_room, context.now_ns);
-        match family {
-            Ok(_) => {}
-            Err(FamilyRefused::Memory) => return Ok(false),
-            Err(reason) => {
+        let (labelled, label_names) =
+            service::labelled(definition, context.aggregate.service_label());
+        let (aggregate, now_ns) = (&mut *context.aggregate, context.now_ns);
+        let held = labelled.map(|own| aggregate.hold_family_of(&own, has_room, now_ns));
+        match held {
+            // Without room for the service's label it cannot be told from others'.
+            None | Some(Ok(_)) => {}
+            Some(Err(FamilyRefused::Memory)) => return Ok(false),
+            Some(Err(reason)) => {
                 context.counts.refuse_family(reason);
                 tracing::debug!(metric = definition.name, ?reason, "metric refused");
             }
         }
         self.names.insert(definition.name.as_str().into());
         self.families.push(LocalFamily {
-            family: family.ok(),
+            family: held.and_then(Result::ok),
             kind: definition.kind,
             bounds: u32::try_from(definition.bounds.len()).unwrap_or(u32::MAX),
-            label_names: definition.label_names.iter().map(|name| name.as_str().into()).collect(),
+            label_names,
         });
         Ok(true)
     }
@@ -311,7 +318,9 @@ impl Definitions {
             }
             let names = own.label_names.iter().map(|name| &**name);
             let values = definition.label_values.iter().map(String::as_str);
-            let pairs: Vec<(&str, &str)> = names.zip(values).collect();
+            let label = context.aggregate.service_label();
+            let service = label.as_deref().map(|label| (label, &*around.geometry.service));
+            let pairs: Vec<(&str, &str)> = names.zip(values).chain(service).collect();
             let has_room = count < context.limits.series_per_segment_max
                 && count < context.aggregate.series_left();
             context.aggregate.hold_series(family, &pairs, has_room, context.now_ns)

@@ -11,9 +11,11 @@
 //! Where q·n misses a whole number by rounding only (0.07 × 100 is 7.000000000000001), that
 //! number is the rank. An empty window gives NaN.
 
+mod bounds;
 mod buckets;
 mod exemplars;
 mod keep;
+mod merged;
 mod native;
 mod sliding;
 
@@ -22,10 +24,13 @@ use std::sync::Arc;
 use ringmeter_layout::bucket;
 
 use crate::budget::Budget;
+use crate::rule::WindowView;
 use crate::snapshot::Exemplar;
 use crate::sum::FloatSum;
 
+pub use bounds::Cuts;
 pub use buckets::{Buckets, Place, SCHEMA};
+pub use merged::Merged;
 pub use native::NativeScratch;
 pub use sliding::Sliding;
 
@@ -40,6 +45,8 @@ pub struct Distribution {
     sum: FloatSum,
     buckets: Buckets,
     sliding: Option<Box<Sliding>>,
+    /// What was taken for a window that was not declared.
+    window_bytes: u64,
     exemplars: Exemplars,
 }
 
@@ -53,6 +60,7 @@ impl Distribution {
             sum: FloatSum::default(),
             buckets: Buckets::default(),
             sliding,
+            window_bytes: 0,
             exemplars: Exemplars::default(),
         }
     }
@@ -138,8 +146,34 @@ impl Distribution {
     pub fn give_back(self, budget: &mut Budget) {
         let sliding = self.sliding.as_ref().map_or(0, |sliding| sliding.size_bytes());
         let exemplars = self.exemplars.cost_bytes();
-        let buckets = self.buckets.size_bytes();
-        budget.give_back(buckets.saturating_add(sliding).saturating_add(exemplars));
+        let held = self.buckets.size_bytes().saturating_add(sliding).saturating_add(exemplars);
+        budget.give_back(held.saturating_add(self.window_bytes));
+    }
+
+    /// Gives it this sliding window, or none. What another window holds goes over into it; a first
+    /// one begins empty, and is not made where there is no memory for it.
+    pub fn set_window(&mut self, window: Option<WindowView>, now_ns: u64, budget: &mut Budget) {
+        let is_same = match (&self.sliding, window) {
+            (Some(own), Some(window)) => own.is(window),
+            (own, window) => own.is_none() && window.is_none(),
+        };
+        let cost_bytes = window.map_or(0, Sliding::cost_bytes);
+        if is_same || !budget.take_for_buckets(cost_bytes) {
+            return;
+        }
+        budget.give_back(std::mem::replace(&mut self.window_bytes, cost_bytes));
+        let old = self.sliding.take();
+        self.sliding = match (old, window) {
+            (Some(mut old), window) => {
+                let new = window.map(|window| Box::new(old.resized(window, now_ns, budget)));
+                budget.give_back(old.size_bytes());
+                new
+            }
+            (None, Some(window)) => {
+                Some(Box::new(Sliding::new(window.max_age_ms, window.age_buckets, now_ns)))
+            }
+            (None, None) => None,
+        };
     }
 
     /// Appends an estimate for each of the increasing `objectives` over the sliding window.

@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod limits;
+pub mod rule;
+
 pub mod config;
 pub mod log;
 
 pub mod broken;
 pub mod budget;
-pub mod limits;
 pub mod log_limit;
 pub mod reject;
 pub mod sum;
@@ -54,7 +56,9 @@ pub mod web;
 pub mod run;
 
 pub mod client;
+pub mod lint;
 
+pub mod check;
 pub mod healthcheck;
 pub mod size;
 

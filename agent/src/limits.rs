@@ -145,7 +145,7 @@ type Row = (&'static str, u64, u64, u64);
 const MILLISECOND_NS: u64 = 1_000_000;
 const SECOND_NS: u64 = 1000 * MILLISECOND_NS;
 /// A restart reads everything that was retained, so even a year is generous.
-const RETENTION_MAX_NS: u64 = 366 * 24 * 3600 * SECOND_NS;
+pub const RETENTION_MAX_NS: u64 = 366 * 24 * 3600 * SECOND_NS;
 
 impl Limits {
     /// Checks every field against what it may be.

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use ringmeter_agent::config::file::FileConfig;
 use ringmeter_agent::config::{self, AgentConfig, Command, EXIT_CONFIGURATION, EXIT_START};
 use ringmeter_agent::run::RunError;
-use ringmeter_agent::{demo, healthcheck, log, run, size, web};
+use ringmeter_agent::{check, demo, healthcheck, log, run, size, web};
 
 pub(crate) fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os(), |name| std::env::var_os(name)) {
@@ -20,6 +21,9 @@ pub(crate) fn main() -> ExitCode {
     };
     match command {
         Command::Agent(config) => agent(&config),
+        Command::CheckConfig(arguments) => check::config(&arguments.file),
+        Command::PrintDefault => check::print_default(),
+        Command::Lint(arguments) => check::lint(&arguments.source),
         Command::CheckWebConfig(path) => check_web_config(&path),
         Command::Healthcheck(config) => done(healthcheck::run(&config)),
         Command::Size(config) => done(size::run(&config, &mut io::stdout().lock())),
@@ -61,7 +65,15 @@ fn agent(config: &AgentConfig) -> ExitCode {
     if let Err(error) = log::install(config.log) {
         tracing::warn!(%error, "the log stays as it is");
     }
-    match run::run(config) {
+    let file = match config.config_file.as_deref().map(FileConfig::load).transpose() {
+        Ok(file) => file.unwrap_or_default(),
+        Err(error) => {
+            let path = config.config_file.as_deref().unwrap_or(Path::new("")).display();
+            let _ = writeln!(io::stderr().lock(), "{path}: {error}");
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    };
+    match run::run(config, file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match &error {

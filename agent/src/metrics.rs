@@ -1,12 +1,16 @@
 //! What the agent says about itself: one table, from which the metrics are built.
 
+mod process;
+
 use crate::budget::Budget;
 use crate::context::Counts;
 use crate::limits::Limits;
 use crate::quarantine::Reason;
 use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
-use crate::snapshot::FamilyBlock;
+use crate::snapshot::{FamilyBlock, FamilyMeta, LabelText, Number, Values};
 use crate::web_counts::{Refusal, WebCounts};
+
+pub use process::ProcessFacts;
 
 /// Everything that the table reads.
 #[derive(Debug)]
@@ -53,8 +57,33 @@ pub struct Facts<'a> {
     pub strangers: u64,
     /// Timing of passes and scrapes.
     pub timing: Timing,
+    /// The configuration file.
+    pub config: ConfigFacts,
+    /// Series by metric.
+    pub metric_series: Vec<(String, u64)>,
+    /// Pieces of advice by metric; metrics that have any.
+    pub lint_problems: Vec<(String, u64)>,
+    /// Metrics that were not in the last scrape because another one has their name.
+    pub hidden: u64,
+    /// The agent's process.
+    pub process: ProcessFacts,
     /// What the web server counts.
     pub web: &'a WebCounts,
+}
+
+/// What is to be said of the configuration file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConfigFacts {
+    /// Whether what was read last is in force.
+    pub is_successful: bool,
+    /// When what is in force was read, seconds since 1970.
+    pub success_unix_s: f64,
+}
+
+impl Default for ConfigFacts {
+    fn default() -> Self {
+        Self { is_successful: true, success_unix_s: 0.0 }
+    }
 }
 
 /// What is to be said of the ledger.
@@ -66,6 +95,8 @@ pub struct LedgerFacts {
     pub commits: u64,
     /// Its size.
     pub size_bytes: u64,
+    /// How long ago it was made, seconds.
+    pub age_s: f64,
     /// How many were set aside, by reason.
     pub set_aside: Vec<(String, u64)>,
 }
@@ -77,6 +108,11 @@ pub struct Timing {
     pub passes: u64,
     /// Duration of the last commit, acks included, nanoseconds.
     pub commit_ns: u64,
+    /// What the last commit wrote, bytes.
+    pub commit_bytes: u64,
+    /// How long the lanes in which the last pass found records had not been looked at, at most,
+    /// nanoseconds.
+    pub lag_ns: u64,
     /// Duration of the last pass, nanoseconds.
     pub pass_ns: u64,
     /// Duration of the longest pass since the last scrape, nanoseconds.
@@ -109,6 +145,8 @@ pub struct OwnMetric {
 enum Read {
     Counter(fn(&Facts<'_>) -> Vec<(String, u64)>),
     Gauge(fn(&Facts<'_>) -> Vec<(String, f64)>),
+    /// A counter of seconds.
+    Seconds(fn(&Facts<'_>) -> f64),
 }
 
 impl OwnMetric {
@@ -130,10 +168,27 @@ impl OwnMetric {
         Self { name, help, label, read: Read::Gauge(read) }
     }
 
-    fn block(&self, facts: &Facts<'_>) -> FamilyBlock {
+    /// What follows `# TYPE` and the name.
+    pub fn type_word(&self) -> &'static str {
         match self.read {
-            Read::Counter(read) => self.counters(&read(facts)),
-            Read::Gauge(read) => self.gauges(&read(facts)),
+            Read::Counter(_) | Read::Seconds(_) => "counter",
+            Read::Gauge(_) => "gauge",
+        }
+    }
+
+    const fn seconds(name: &'static str, help: &'static str, read: fn(&Facts<'_>) -> f64) -> Self {
+        Self { name, help, label: "", read: Read::Seconds(read) }
+    }
+
+    fn block(&self, facts: &Facts<'_>) -> Option<FamilyBlock> {
+        match self.read {
+            Read::Counter(read) => Some(self.counters(&read(facts))),
+            Read::Gauge(read) => Some(self.gauges(&read(facts))),
+            Read::Seconds(read) => {
+                let meta = FamilyMeta::counter(self.name, self.help).into();
+                let values = Values::Counter(vec![Number::F64(read(facts))]);
+                FamilyBlock::new(meta, [LabelText::default()].into(), values).ok()
+            }
         }
     }
 
@@ -192,6 +247,19 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         |facts| one(facts.counts.cells_deferred),
     ),
     OwnMetric::gauge(
+        "ringmeter_config_last_reload_success_timestamp_seconds",
+        "",
+        "When the configuration in force was read, in seconds since 1970.",
+        |facts| one(facts.config.success_unix_s),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_config_last_reload_successful",
+        "",
+        "1, or 0 if the configuration that was read last has problems: then the one before it is \
+         in force.",
+        |facts| one(f64::from(u8::from(facts.config.is_successful))),
+    ),
+    OwnMetric::gauge(
         "ringmeter_directory_strangers",
         "",
         "Entries of the segments directory that are no segments.",
@@ -202,6 +270,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Records that the last pass found waiting in lanes.",
         |facts| one(facts.timing.lag_records as f64),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_lag_seconds",
+        "",
+        "Longest time for which lanes in which the last pass found records had not been read.",
+        |facts| seconds(facts.timing.lag_ns),
     ),
     OwnMetric::gauge(
         "ringmeter_lane_fill_max_ratio",
@@ -220,6 +294,18 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Lanes whose ack was lost: what they held then was left out, so as not to count it twice.",
         |facts| one(facts.counts.lanes_rebased),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_ledger_age_seconds",
+        "",
+        "Time since the ledger was made.",
+        |facts| one(facts.ledger.age_s),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_ledger_commit_bytes",
+        "",
+        "Bytes that the last commit wrote, journal included.",
+        |facts| one(facts.timing.commit_bytes as f64),
     ),
     OwnMetric::gauge(
         "ringmeter_ledger_commit_duration_seconds",
@@ -249,6 +335,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         |facts| one(f64::from(u8::from(facts.ledger.is_writable))),
     ),
     OwnMetric::gauge(
+        "ringmeter_lint_problems",
+        "metric",
+        "Pieces of advice on a metric's name, help and labels; ringmeter lint tells them.",
+        |facts| facts.lint_problems.iter().map(|(name, n)| (name.clone(), *n as f64)).collect(),
+    ),
+    OwnMetric::gauge(
         "ringmeter_memory_bytes",
         "",
         "Memory held on behalf of producers: texts, buckets and spill marks.",
@@ -267,6 +359,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         |facts| one(facts.memory_refusals),
     ),
     OwnMetric::gauge(
+        "ringmeter_metric_series",
+        "metric",
+        "Series of each metric, as producers have defined them.",
+        |facts| facts.metric_series.iter().map(|(name, n)| (name.clone(), *n as f64)).collect(),
+    ),
+    OwnMetric::gauge(
         "ringmeter_metrics",
         "",
         "Metrics that producers have defined, contradicting definitions counted apart.",
@@ -283,6 +381,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Metrics that left with their last series.",
         |facts| one(facts.expired_families),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_metrics_hidden",
+        "",
+        "Metrics left out of the last scrape because views or rules gave them another one's name.",
+        |facts| one(facts.hidden as f64),
     ),
     OwnMetric::gauge(
         "ringmeter_metrics_limit",
@@ -466,7 +570,12 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     ),
 ];
 
+/// Every metric of the agent.
+pub fn all() -> impl Iterator<Item = &'static OwnMetric> {
+    OWN_METRICS.iter().chain(process::PROCESS_METRICS)
+}
+
 /// The agent's own families of one snapshot.
 pub fn blocks(facts: &Facts<'_>) -> Vec<FamilyBlock> {
-    OWN_METRICS.iter().map(|metric| metric.block(facts)).collect()
+    all().filter_map(|metric| metric.block(facts)).collect()
 }

@@ -1,6 +1,7 @@
 //! All segments and all totals, and the passes over them. No thread, no clock of its own.
 
 mod commit;
+mod configure;
 mod open;
 mod own;
 mod pass;
@@ -22,7 +23,7 @@ use crate::discover::Listing;
 use crate::ledger::{self, Ledger};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
-use crate::metrics::Timing;
+use crate::metrics::{ConfigFacts, Timing};
 use crate::quarantine::{Reason, Refusal};
 use crate::segment::{Entry, Kept, Segment};
 use crate::snapshot::Snapshot;
@@ -130,6 +131,12 @@ pub struct Pipeline {
     committed: Own,
     committing: Own,
     set_aside: [u64; ledger::Reason::ALL.len()],
+    /// The label that tells services apart; without one there is one service.
+    service_label: Option<Box<str>>,
+    config: ConfigFacts,
+    shows_own: bool,
+    /// When the agent started, seconds since 1970.
+    start_unix_s: f64,
     /// What was served last.
     last: Arc<Snapshot>,
     log_limit: LogLimit,
@@ -174,6 +181,10 @@ impl Pipeline {
             committed: Own::default(),
             committing: Own::default(),
             set_aside: [0; ledger::Reason::ALL.len()],
+            service_label: None,
+            config: ConfigFacts::default(),
+            shows_own: true,
+            start_unix_s: 0.0,
             last: Arc::default(),
             log_limit: LogLimit::default(),
             web: Arc::default(),
@@ -307,7 +318,7 @@ impl Pipeline {
         // Series of two services may have the same names: the totals of one must never be added to
         // those of the other, also when no process of the first is left.
         let service = self.service.get_or_insert_with(|| candidate.geometry.service.clone());
-        if *service != candidate.geometry.service {
+        if self.service_label.is_none() && *service != candidate.geometry.service {
             let detail = format!(
                 "this agent serves {service}: give {} a RINGMETER_DIR and an agent of its own, or \
                  both the same RINGMETER_SERVICE",

@@ -11,6 +11,7 @@
 
 mod drain_thread;
 mod exclusive;
+mod reload;
 
 use std::fmt;
 use std::io;
@@ -25,11 +26,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::attach::Files;
+use crate::config::file::FileConfig;
 use crate::config::{AccessConfig, AgentConfig, EXIT_CONFIGURATION, EXIT_START, WebConfig};
 use crate::discover::Watcher;
 use crate::ledger::Place;
 use crate::limits::Limits;
-use crate::memory_limit;
 use crate::pipeline::Pipeline;
 use crate::web::guard::Guard;
 use crate::web::listen::{self, BindError, Listeners};
@@ -40,6 +41,7 @@ use crate::web_counts::WebCounts;
 use crate::yaml::Problem;
 use drain_thread::DrainThread;
 use exclusive::Exclusive;
+use reload::{Reloader, fit_memory, unix_seconds};
 
 /// Name of the ledger in the agent's own directory.
 const LEDGER_FILE: &str = "ledger";
@@ -115,8 +117,9 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 ///
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
-pub fn run(config: &AgentConfig) -> Result<(), RunError> {
-    let limits = memory_limit::fit(Limits::default(), memory_limit::container_limit_bytes());
+pub fn run(config: &AgentConfig, mut file: FileConfig) -> Result<(), RunError> {
+    fit_memory(&mut file);
+    let limits = file.limits.clone();
     let counts = Arc::new(WebCounts::default());
     let guard = guard(&config.web.access, &counts)?;
     let directory = open_directory(config)?;
@@ -131,14 +134,20 @@ pub fn run(config: &AgentConfig) -> Result<(), RunError> {
     let outcome = runtime.block_on(async {
         let listeners = bind(&config.web).await.map_err(RunError::Bind)?;
         let stops = Stops::new().map_err(io_error("handle signals"))?;
+        let hangups = signal(SignalKind::hangup()).map_err(io_error("handle signals"))?;
         let watcher = Watcher::new(files.segments(), limits.directory_entries_max);
         let mut pipeline = open_ledger(config, &directory, files, limits)?;
         pipeline.show_web_counts(counts);
-        let (drain, ended) =
-            DrainThread::start(pipeline, watcher).map_err(io_error("start the draining thread"))?;
+        pipeline.set_up(&file, !config.web.disable_exporter_metrics, unix_seconds());
+        pipeline.configure(file, unix_seconds(), 0);
+        let reloader = Reloader::new(config.config_file.as_deref());
+        let (drain, ended) = DrainThread::start(pipeline, watcher, reloader)
+            .map_err(io_error("start the draining thread"))?;
         let drain = Arc::new(drain);
+        let reloads = tokio::spawn(reload_on_signal(Arc::clone(&drain), hangups));
         let outcome =
             serve_until_stopped(&config.web, listeners, guard, &drain, ended, stops).await;
+        reloads.abort();
         drain.stop();
         outcome
     });
@@ -221,6 +230,7 @@ async fn serve_until_stopped(
 ) -> Result<(), RunError> {
     let served = ScrapesServed::new();
     let mut options = WebOptions::new(web.telemetry_path.clone());
+    options.enable_lifecycle = web.enable_lifecycle;
     options.render.created_samples = web.openmetrics_created;
     let (waiting, linger) = (served.clone(), web.shutdown_linger);
     let mut outcome = Ok(());
@@ -232,6 +242,13 @@ async fn serve_until_stopped(
     };
     serve(listeners, Arc::clone(drain), options, guard, served, shutdown).await;
     outcome
+}
+
+/// SIGHUP reads the configuration again; what came of it is logged and in a metric.
+async fn reload_on_signal(drain: Arc<DrainThread>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        let _ = drain.reload().await;
+    }
 }
 
 /// Completes when the agent may go: after a signal, and one scrape, the linger or a second signal.

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ringmeter_layout::definition::FamilyDefinition;
+use ringmeter_layout::naming::lint::lint;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
 use crate::budget::Budget;
@@ -187,6 +188,8 @@ pub struct Family {
     fresh: Vec<u32>,
     /// Changes when the same row may mean another series than before.
     revision: u64,
+    /// How much advice there is on its names.
+    lint_count: u32,
 }
 
 impl Family {
@@ -209,6 +212,11 @@ impl Family {
     pub fn series_cost_bytes(&self, pairs: &[(&str, &str)]) -> u64 {
         let texts: usize = pairs.iter().map(|(name, value)| name.len() + value.len() * 2).sum();
         self.shape.series_cost_bytes() + texts as u64
+    }
+
+    /// How much advice promlint's rules give on its names and help.
+    pub fn lint_count(&self) -> u32 {
+        self.lint_count
     }
 
     /// Whether each process has a series of its own.
@@ -295,6 +303,11 @@ impl Registry {
         self.names.values().filter(|v| v.families.len() > 1).map(hidden).sum()
     }
 
+    /// Every series, in the order of appearance.
+    pub fn all_series(&self) -> impl Iterator<Item = SeriesRef> {
+        self.rows.iter().copied().flatten()
+    }
+
     /// A metric by number.
     pub fn family(&self, id: u32) -> Option<&Family> {
         self.families.get(id as usize)?.as_ref()
@@ -363,6 +376,7 @@ impl Registry {
     /// Adds a metric without a holder. Its number, and its name and shape together, are new.
     fn add_family(&mut self, id: u32, definition: &FamilyDefinition, shape: Shape) {
         let name = definition.name.as_str();
+        let advice = lint(definition.kind, name, &definition.help, &definition.label_names);
         let mut kept = definition.clone();
         kept.id = id;
         // Series of several processes come with their labels in several orders.
@@ -381,6 +395,7 @@ impl Registry {
             sorted: Vec::new(),
             fresh: Vec::new(),
             revision: self.next_revision(),
+            lint_count: u32::try_from(advice.len()).unwrap_or(u32::MAX),
         };
         let at = id as usize;
         if self.families.len() <= at {

@@ -2,18 +2,26 @@
 //!
 //! Texts are shared with the snapshot before as long as the set of exposed series is the same.
 
+mod form;
+mod plan;
+mod process;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ringmeter_layout::bucket;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
 use crate::aggregate::{Aggregate, Totals};
-use crate::distribution::{Distribution, NativeScratch};
+use crate::distribution::{self, Distribution, NativeScratch};
+use crate::rule::{Rules, ViewRule};
 use crate::series::{Family, OVERFLOW_ROW, Row, SeriesRef};
 use crate::snapshot::{
     Exemplar, FamilyBlock, FamilyMeta, HistogramValues, LabelText, NativeOptions, NativeValues,
     Number, PlacedExemplar, SummaryValues, Values,
 };
+
+use plan::{Plan, Sources};
 
 /// A gauge's value in one live process.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,6 +66,20 @@ impl Merged {
             (self.recent, self.moved_ns) = (sample.value, sample.moved_ns);
         }
         self.count += 1;
+    }
+
+    /// Both together, when series of one metric are shown as one.
+    fn with(self, other: &Self) -> Self {
+        let is_later = self.count == 0 || (other.count > 0 && other.moved_ns >= self.moved_ns);
+        let latest = if is_later { *other } else { self };
+        Self {
+            count: self.count + other.count,
+            sum: self.sum + other.sum,
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+            recent: latest.recent,
+            moved_ns: latest.moved_ns,
+        }
     }
 
     fn value(&self, rule: GaugeRule) -> f64 {
@@ -120,9 +142,38 @@ pub struct View {
     native_scratch: NativeScratch,
     /// Samples of gauges that are exposed per process.
     apart: Vec<(SeriesRef, GaugeSample)>,
+    rules: Arc<Rules>,
+    /// What the rules make of the metrics that they do not leave alone, by number.
+    plans: HashMap<u32, Plan>,
+    /// Metrics that the rules leave alone, by number.
+    left_alone: Vec<Option<(Arc<FamilyMeta>, bool)>>,
+    scratch_merged: distribution::Merged,
 }
 
 impl View {
+    /// Exposes metrics by these rules from now on.
+    pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+        self.plans.clear();
+        self.left_alone.clear();
+    }
+
+    fn is_left_alone(&mut self, id: u32, meta: &Arc<FamilyMeta>) -> bool {
+        let at = id as usize;
+        if at >= self.left_alone.len() {
+            self.left_alone.resize(at + 1, None);
+        }
+        let Some(known) = self.left_alone.get_mut(at) else { return true };
+        match known {
+            Some((of, is_left_alone)) if Arc::ptr_eq(of, meta) => *is_left_alone,
+            _ => {
+                let is_left_alone = self.rules.leaves_alone(meta.name());
+                *known = Some((Arc::clone(meta), is_left_alone));
+                is_left_alone
+            }
+        }
+    }
+
     /// Whether histograms have native buckets from here on.
     pub fn show_native(&mut self, is_shown: bool) {
         self.native = is_shown.then(NativeOptions::default);
@@ -141,6 +192,10 @@ impl View {
         self.shown.resize_with(registry.family_end(), Shown::default);
         let mut blocks = Vec::new();
         for (id, family) in registry.exposed() {
+            if !self.is_left_alone(id, &family.meta) {
+                self.planned(id, family, &mut totals, &process, now_ns, &mut blocks);
+                continue;
+            }
             let block = if family.is_per_process() {
                 self.per_process(id, family, &process)
             } else {
@@ -156,16 +211,37 @@ impl View {
         self.merged.clear();
         self.merged.resize(gauges.len(), Merged::NONE);
         self.apart.clear();
+        let is_apart = |rule: &ViewRule| rule.gauge_rule == Some(GaugeRule::PerProcess);
+        let has_rule = self.rules.views.iter().any(is_apart);
         for sample in samples {
             let Some(merged) = self.merged.get_mut(sample.slot as usize) else { continue };
             merged.add(&sample);
             if let Some(series) = gauges.get(sample.slot as usize)
-                && aggregate.is_per_process(*series)
+                && (has_rule || aggregate.is_per_process(*series))
             {
                 self.apart.push((*series, sample));
             }
         }
         self.apart.sort_by_key(|(series, sample)| (*series, sample.process));
+    }
+
+    /// What the rules make of a metric.
+    fn planned(
+        &mut self,
+        id: u32,
+        family: &Family,
+        totals: &mut Totals<'_>,
+        process: &impl Fn(u64) -> String,
+        now_ns: u64,
+        blocks: &mut Vec<FamilyBlock>,
+    ) {
+        let plan = self.plans.entry(id).or_default();
+        plan.update(family, &self.rules);
+        let (gauges, scratch) = (self.merged.as_slice(), &mut self.scratch_merged);
+        let native = self.native.is_some().then_some(&mut self.native_scratch);
+        let mut sources = Sources { totals, gauges, scratch, native, now_ns };
+        plan.blocks(family, &mut sources, blocks);
+        self.planned_per_process(id, family, process, blocks);
     }
 
     fn family(
@@ -369,3 +445,6 @@ fn summaries(
     }
     Values::Summary(values)
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,14 @@ pub trait Pipeline: Send + Sync + 'static {
     /// Concurrent calls may share one snapshot; the server renders a generation once.
     fn scrape(&self) -> impl Future<Output = Result<Arc<Snapshot>, NotReady>> + Send;
 
+    /// Reads the configuration again; completes when it is in force.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not, in words for whoever asked; what was in force before still is.
+    fn reload(&self) -> impl Future<Output = Result<(), String>> + Send {
+        std::future::ready(Err("nothing can be read again".to_owned()))
+    }
     /// Told before a scrape that shows native histograms, which otherwise are not made.
     fn expect_native_histograms(&self) {}
 
@@ -86,6 +94,8 @@ impl std::error::Error for NotReady {}
 pub struct WebOptions {
     /// Where metrics are served.
     pub telemetry_path: TelemetryPath,
+    /// Whether `/-/reload` may be asked. Default no.
+    pub enable_lifecycle: bool,
     /// What is in the formats besides what must be. Default: nothing.
     pub render: RenderOptions,
     /// Connections at a time, over all listeners; for one more, that which is silent for longest
@@ -113,6 +123,7 @@ impl WebOptions {
     pub fn new(telemetry_path: TelemetryPath) -> Self {
         Self {
             telemetry_path,
+            enable_lifecycle: false,
             render: RenderOptions::default(),
             connections_max: 256,
             head_timeout: Duration::from_secs(10),

@@ -7,10 +7,12 @@ use std::fmt::{Display, Write};
 use std::sync::OnceLock;
 
 use arbitrary::{Result, Unstructured};
+use ringmeter_agent::config::file::FileConfig;
+use ringmeter_agent::rule::relabel;
 use ringmeter_layout::definition::{
     Definition, ENTRY_SIZE_MAX_BYTES, FamilyDefinition, SeriesDefinition,
 };
-use ringmeter_layout::naming::{GaugeRule, Kind};
+use ringmeter_layout::naming::{self, GaugeRule, Kind};
 use ringmeter_layout::segment::{self, ChunkKind, View};
 
 use crate::golden;
@@ -43,6 +45,37 @@ pub fn segment(recipe: &[u8]) {
 /// When the reader breaks a promise.
 pub fn ledger(recipe: &[u8]) {
     crate::ledger::fuzz(recipe);
+}
+
+/// Reads bytes as a configuration file, and uses what it says on a few series.
+///
+/// # Panics
+/// When the reader breaks a promise: every problem has words of bounded length and a line of the
+/// file, and what has no problem can be used.
+pub fn config(text: &[u8]) {
+    let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    let config = match FileConfig::parse(text) {
+        Ok(config) => config,
+        Err(problems) => {
+            assert!(!problems.is_empty() && problems.len() <= 101, "{}", problems.len());
+            for problem in problems {
+                // A line may end with a carriage return alone.
+                let carriages = text.iter().filter(|byte| **byte == b'\r').count() as u64;
+                assert!(problem.line <= lines + carriages + 1, "{problem}");
+                assert!(problem.message.len() < 4096, "{problem}");
+            }
+            return;
+        }
+    };
+    let pairs = || [("code", "200"), ("route", "/pay/1"), ("a", "")].into_iter();
+    for metric in ["app_latency_seconds", "a", "http_requests_total"] {
+        let _ = config.rules.for_series(metric, pairs());
+        if let Some(series) = relabel(&config.rules.relabel, metric, pairs()) {
+            assert!(naming::metric_name(&series.name).is_ok(), "{}", series.name);
+            assert!(series.labels.iter().all(|(_, value)| !value.is_empty()));
+            assert!(series.labels.is_sorted());
+        }
+    }
 }
 
 /// Reads bytes as a segment and checks what the view promises.

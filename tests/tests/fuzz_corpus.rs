@@ -11,8 +11,12 @@ use ringmeter_tests::fuzz;
 
 type Entry = fn(&[u8]);
 
-const TARGETS: [(&str, Entry); 3] =
-    [("segment", fuzz::segment), ("definition", fuzz::definition), ("ledger", fuzz::ledger)];
+const TARGETS: [(&str, Entry); 4] = [
+    ("segment", fuzz::segment),
+    ("definition", fuzz::definition),
+    ("ledger", fuzz::ledger),
+    ("config", fuzz::config),
+];
 
 fn inputs(directory: &str, target: &str) -> Vec<(String, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory).join(target);

@@ -149,6 +149,7 @@ impl Aggregate {
         if let Some(series) = self.registry.add_row(family, &pairs, slot, 0) {
             self.registry.set_start(series, self.start_unix_ms);
             debug_assert_eq!(series.row, OVERFLOW_ROW);
+            self.give_first_window(series, now_ns);
             self.remember_gauge(series, slot);
             if self.log.is_explicit
                 && let Some(entry) = entry_of(&self.registry, series)

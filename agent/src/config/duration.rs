@@ -35,6 +35,23 @@ pub(crate) fn parse(text: &str, limit: Duration) -> Result<Duration, Reason> {
     if total > limit { Err(wrong) } else { Ok(total) }
 }
 
+/// A duration as [`parse`] reads it; parts of milliseconds are left out.
+pub(super) fn format(duration: Duration) -> String {
+    let mut rest_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if rest_ms == 0 {
+        return "0s".to_owned();
+    }
+    let mut text = String::new();
+    for (unit, factor_ms) in UNITS {
+        let count = rest_ms / factor_ms;
+        rest_ms %= factor_ms;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ pub const REQUESTS_DEFAULT: u32 = 40;
 pub struct WebArguments {
     /// File with TLS, users, rate limit and headers, in the format of Prometheus' exporters; read
     /// again when it or a certificate changes [env: RINGMETER_WEB_CONFIG_FILE]
-    #[arg(long = "web.config.file", value_name = "PATH")]
+    #[arg(id = "web_config_file", long = "web.config.file", value_name = "PATH")]
     pub config_file: Option<OsString>,
 
     /// Serve on the sockets that systemd passes, instead of the listen addresses

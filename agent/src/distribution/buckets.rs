@@ -280,6 +280,27 @@ impl Buckets {
         (self.negative_overflow, self.negative_unknown) = (0, 0);
     }
 
+    /// Each place that counted anything, with its count, in no order.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Place, u64)> {
+        let positive = self.positive.iter().map(|(index, count)| (Place::Positive(index), count));
+        let negative = self.negative.iter().map(|(index, count)| (Place::Negative(index), count));
+        let rare = [
+            (Place::Zero, self.zero),
+            (Place::Underflow, self.underflow),
+            (Place::Overflow, self.overflow),
+            (Place::NegativeOverflow, self.negative_overflow),
+            (Place::NegativeUnknown, self.negative_unknown),
+        ];
+        positive.chain(negative).chain(rare).filter(|(_, count)| *count > 0)
+    }
+
+    /// Adds what `other` counted.
+    pub(super) fn merge(&mut self, other: &Self, budget: &mut Budget) {
+        for (place, count) in other.places() {
+            self.add(place, count, budget);
+        }
+    }
+
     /// The value that stands for each bucket with its count, in increasing order.
     fn groups(&self) -> impl Iterator<Item = (f64, u64)> {
         let estimate = |index| bucket::estimate(index, SCHEMA);

@@ -42,22 +42,74 @@ impl Buckets {
             add(negative, (0, self.negative_unknown));
         }
         let finest = SCHEMA.cast_signed();
-        let mut schema = options.schema_max.clamp(NATIVE_SCHEMA_MIN, finest);
+        let schema = options.schema_max.clamp(NATIVE_SCHEMA_MIN, finest);
+        let zero_count = self.zero.saturating_add(self.underflow);
+        let mut shown = Shown { schema, zero_threshold: SMALLEST, zero_count, negative, positive };
         let by = finest.saturating_sub(schema).unsigned_abs();
-        merge(negative, by);
-        merge(positive, by);
-        while negative.len() + positive.len() > options.buckets_max && schema > NATIVE_SCHEMA_MIN {
-            schema -= 1;
-            merge(negative, 1);
-            merge(positive, 1);
+        merge(shown.negative, by);
+        merge(shown.positive, by);
+        shown.widen(options.zero_threshold);
+        shown.reduce(options);
+        let Shown { schema, zero_threshold, zero_count, negative, positive } = shown;
+        values.push(Native { schema, zero_threshold, zero_count, negative, positive });
+    }
+}
+
+/// A histogram on its way to fewer buckets.
+struct Shown<'a> {
+    schema: i8,
+    zero_threshold: f64,
+    zero_count: u64,
+    negative: &'a mut Vec<(i32, u64)>,
+    positive: &'a mut Vec<(i32, u64)>,
+}
+
+impl Shown<'_> {
+    /// First the zero bucket, then the schema, as client libraries do. What either takes together
+    /// stays together, because buckets never empty.
+    fn reduce(&mut self, options: &NativeOptions) {
+        while self.negative.len() + self.positive.len() > options.buckets_max {
+            let lowest = self.negative.first().into_iter().chain(self.positive.first());
+            let lowest = lowest.map(|(index, _)| *index).min();
+            let wider = lowest.map_or(f64::INFINITY, |index| self.upper_bound(index));
+            if wider <= options.zero_threshold_max {
+                self.widen(wider);
+            } else if self.schema > NATIVE_SCHEMA_MIN {
+                self.schema -= 1;
+                merge(self.negative, 1);
+                merge(self.positive, 1);
+                // Its edge may be inside a bucket now.
+                self.widen(self.zero_threshold);
+            } else {
+                return;
+            }
         }
-        values.push(Native {
-            schema,
-            zero_threshold: SMALLEST,
-            zero_count: self.zero.saturating_add(self.underflow),
-            negative,
-            positive,
-        });
+    }
+
+    fn steps(&self) -> u8 {
+        SCHEMA.cast_signed().saturating_sub(self.schema).unsigned_abs()
+    }
+
+    /// The upper bound of a bucket of this schema.
+    fn upper_bound(&self, index: i32) -> f64 {
+        let finest = i64::from(index) << self.steps();
+        let end = i64::from(INDEX_MAX) + 1;
+        i32::try_from(finest.min(end)).map_or(0.0, |index| bucket::upper_bound(index, SCHEMA))
+    }
+
+    /// Takes buckets into the zero bucket, up to the one in which the threshold is.
+    fn widen(&mut self, threshold: f64) {
+        if threshold <= SMALLEST {
+            return;
+        }
+        let last = bucket::downscale(bucket::index(threshold, SCHEMA), self.steps());
+        for buckets in [&mut *self.negative, &mut *self.positive] {
+            let count = buckets.partition_point(|(index, _)| *index <= last);
+            for (_, count) in buckets.drain(..count) {
+                self.zero_count = self.zero_count.saturating_add(count);
+            }
+        }
+        self.zero_threshold = self.upper_bound(last);
     }
 }
 
@@ -97,11 +149,11 @@ mod tests {
     use crate::distribution::{Distribution, Place};
 
     /// Schema, zero count, negative and positive buckets.
-    type Shown = (i8, u64, Vec<(i32, u64)>, Vec<(i32, u64)>);
+    type Native4 = (i8, u64, Vec<(i32, u64)>, Vec<(i32, u64)>);
 
-    fn shown(buckets: &Buckets, schema_max: i8, buckets_max: usize) -> Shown {
+    fn shown(buckets: &Buckets, schema_max: i8, buckets_max: usize) -> Native4 {
         let mut values = NativeValues::default();
-        let options = NativeOptions { schema_max, buckets_max };
+        let options = NativeOptions { schema_max, buckets_max, ..NativeOptions::default() };
         // Left over from another series.
         let mut scratch = NativeScratch { negative: vec![(1, 1)], positive: vec![(2, 2), (3, 3)] };
         buckets.push_native(&options, &mut scratch, &mut values);
@@ -162,6 +214,30 @@ mod tests {
         assert_eq!(at(3, 160), (3, 16));
         assert_eq!(at(5, 2), (0, 2));
         assert_eq!(at(-9, 0), (-4, 2), "as coarse as can be");
+    }
+
+    #[test]
+    fn the_zero_bucket_takes_what_is_near_zero_and_is_widened_before_the_schema_is_lowered() {
+        let values: Vec<f64> = (-10..10).map(|at| 2_f64.powi(at)).chain([-0.001, 0.0]).collect();
+        let distribution = observed(&values);
+        let at = |zero_threshold, zero_threshold_max, buckets_max| {
+            let mut values = NativeValues::default();
+            let options =
+                NativeOptions { schema_max: 5, buckets_max, zero_threshold, zero_threshold_max };
+            let scratch = &mut NativeScratch::default();
+            distribution.buckets().push_native(&options, scratch, &mut values);
+            let native = values.iter().next().expect("one");
+            assert_eq!(native.count(), 22);
+            let buckets = native.positive.len() + native.negative.len();
+            (native.schema, native.zero_threshold, native.zero_count, buckets)
+        };
+        assert_eq!(at(0.0, 0.0, 160), (5, SMALLEST, 1, 21));
+        assert_eq!(at(0.25, 0.0, 160), (5, 0.25, 11, 11));
+        let inside = at(0.26, 0.0, 160);
+        assert!(inside.1 > 0.26 && inside.1 < 0.27 && inside.2 == 11, "{inside:?}");
+        assert_eq!(at(0.0, 1.0, 16), (5, 2_f64.powi(-7), 6, 16));
+        let (schema, threshold, _, buckets) = at(0.0, 2_f64.powi(-9), 8);
+        assert!(schema < 0 && threshold >= 2_f64.powi(-9) && buckets <= 8, "{schema} {threshold}");
     }
 
     proptest! {

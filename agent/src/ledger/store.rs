@@ -143,6 +143,11 @@ impl Ledger {
         self.id
     }
 
+    /// When it was made, nanoseconds since 1970.
+    pub fn created_unix_ns(&self) -> u64 {
+        self.created_unix_ns
+    }
+
     /// The last commit that is in place.
     pub fn sequence(&self) -> u64 {
         self.sequence

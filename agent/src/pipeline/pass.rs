@@ -75,12 +75,14 @@ impl Pipeline {
         self.expire(clock());
         self.timing.passes = self.timing.passes.saturating_add(1);
         let commit_ns = clock();
+        let written_before = self.ledger.written_bytes();
         let is_late = broken::is(Break::ServeUncommitted) && commit_ns < self.late_until_ns;
         let is_committed = is_late || self.commit(scope);
         if !is_late {
             self.late_until_ns = commit_ns.saturating_add(LATE_NS);
         }
         let end_ns = clock();
+        self.timing.commit_bytes = self.ledger.written_bytes().saturating_sub(written_before);
         self.timing.commit_ns = end_ns.saturating_sub(commit_ns);
         self.note_timing(end_ns.saturating_sub(begin_ns));
         let dues = self.segments.iter().map(|segment| segment.pace.due_ns());
@@ -90,7 +92,7 @@ impl Pipeline {
 
     fn begin(&mut self, scope: Scope, now_ns: u64) -> Vec<Visit> {
         let Self { segments, aggregate, limits, buffers, counts, timing, .. } = self;
-        timing.lag_records = 0;
+        (timing.lag_records, timing.lag_ns) = (0, 0);
         let mut visits = Vec::new();
         let is_waiting = |segment: &&mut Segment| {
             segment.definitions.was_starved() && segment.phase == Phase::Dying
@@ -117,6 +119,9 @@ impl Pipeline {
             let fill = segment.fill();
             timing.lag_records = timing.lag_records.saturating_add(segment.backlog());
             timing.fill_max = timing.fill_max.max(fill);
+            if segment.backlog() > 0 {
+                timing.lag_ns = timing.lag_ns.max(now_ns.saturating_sub(segment.visited_ns));
+            }
             visits.push(Visit { index, fill, refusal, is_stale, is_put_off: false });
         }
         visits

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Pipeline;
 use crate::ledger::Reason as LedgerReason;
-use crate::metrics::{self, Facts, LedgerFacts, OWN_METRICS};
+use crate::metrics::{self, Facts, LedgerFacts, ProcessFacts};
 use crate::quarantine::Reason;
 use crate::segment::{Phase, Segment};
 use crate::snapshot::{FamilyBlock, Snapshot};
@@ -16,7 +17,9 @@ impl Pipeline {
     pub fn snapshot(&mut self, now_ns: u64) -> Arc<Snapshot> {
         self.generation += 1;
         let mut blocks = if self.is_stuck() { self.last_blocks() } else { self.app_blocks(now_ns) };
-        blocks.extend(self.own_blocks());
+        if self.shows_own {
+            blocks.extend(self.own_blocks());
+        }
         self.timing.pass_max_ns = self.timing.pass_ns;
         self.timing.fill_max = 0.0;
         self.last = Arc::new(Snapshot::new(self.generation, blocks));
@@ -24,7 +27,7 @@ impl Pipeline {
     }
 
     fn last_blocks(&self) -> Vec<FamilyBlock> {
-        let is_own = |name: &str| OWN_METRICS.iter().any(|metric| metric.name == name);
+        let is_own = |name: &str| metrics::all().any(|metric| metric.name == name);
         let blocks = self.last.families().iter();
         blocks.filter(|block| !is_own(block.meta().name())).cloned().collect()
     }
@@ -53,6 +56,7 @@ impl Pipeline {
             let registry = self.aggregate.registry();
             (registry.family_count(), registry.series_count(), registry.conflict_count())
         };
+        let [metric_series, lint_problems] = self.by_metric();
         let is_live = |phase| phase == Phase::Live;
         let is_starved = |segment: &&Segment| segment.definitions.was_starved();
         let starved = self.segments.iter().filter(is_starved).count() as u64;
@@ -71,6 +75,7 @@ impl Pipeline {
                 is_writable: !self.is_stuck(),
                 commits: self.ledger.sequence(),
                 size_bytes: self.ledger.size_bytes(),
+                age_s: self.ledger_age_s(),
                 set_aside: set_aside.map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
             },
             budget: self.aggregate.memory(),
@@ -96,9 +101,34 @@ impl Pipeline {
             scrapes_incomplete: shown.scrapes_incomplete,
             strangers: self.strangers,
             timing: self.timing,
+            config: self.config,
+            metric_series,
+            lint_problems,
+            hidden: self.last.duplicates_dropped(),
+            process: ProcessFacts::read(self.start_unix_s),
             web: &self.web,
         };
         metrics::blocks(&facts)
+    }
+
+    /// Series and pieces of advice of each exposed metric.
+    fn by_metric(&mut self) -> [Vec<(String, u64)>; 2] {
+        let (mut series, mut problems) = (Vec::new(), Vec::new());
+        for (_, family) in self.aggregate.registry().exposed() {
+            let name = family.meta.name();
+            series.push((name.to_owned(), family.series_count() as u64));
+            let count = family.lint_count();
+            if count > 0 {
+                problems.push((name.to_owned(), u64::from(count)));
+            }
+        }
+        [series, problems]
+    }
+
+    fn ledger_age_s(&self) -> f64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let created = Duration::from_nanos(self.ledger.created_unix_ns());
+        now.saturating_sub(created).as_secs_f64()
     }
 
     fn producers(&self) -> Vec<(String, u64)> {

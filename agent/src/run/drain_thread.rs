@@ -12,6 +12,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use tokio::sync::oneshot;
 
+use super::reload::Reloader;
+use crate::config::file::FileConfig;
 use crate::discover::Watcher;
 use crate::pipeline::{Pipeline, Scope};
 use crate::snapshot::Snapshot;
@@ -28,9 +30,25 @@ const SLEEP_MAX_NS: u64 = 1_000_000_000;
 
 type Request = oneshot::Sender<Arc<Snapshot>>;
 
+/// Something to do between two passes.
+pub(super) enum Order {
+    /// Go on under another configuration.
+    Configure {
+        /// What it says.
+        config: Box<FileConfig>,
+        /// When it was read, seconds since 1970.
+        unix_s: f64,
+        /// Told when it is in force.
+        done: oneshot::Sender<()>,
+    },
+    /// Take note of a configuration that cannot be used.
+    RefuseConfiguration,
+}
+
 /// What both threads touch.
 struct Shared {
     requests: Mutex<Vec<Request>>,
+    orders: Mutex<Vec<Order>>,
     wake: EventFd,
     is_ready: AtomicBool,
     is_stopped: AtomicBool,
@@ -52,6 +70,10 @@ impl Shared {
         let _ = self.wake.write(1);
     }
 
+    fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -60,6 +82,7 @@ impl Shared {
 /// The other threads' end.
 pub(super) struct DrainThread {
     shared: Arc<Shared>,
+    reloader: Reloader,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -68,10 +91,12 @@ impl DrainThread {
     pub(super) fn start(
         pipeline: Pipeline,
         watcher: Watcher,
+        reloader: Reloader,
     ) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
+            orders: Mutex::default(),
             wake: EventFd::from_value_and_flags(0, flags)?,
             is_ready: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
@@ -86,7 +111,13 @@ impl DrainThread {
             let _end: oneshot::Sender<()> = end;
             drain(&own, pipeline, watcher);
         })?;
-        Ok((Self { shared, thread: Mutex::new(Some(thread)) }, ended))
+        Ok((Self { shared, reloader, thread: Mutex::new(Some(thread)) }, ended))
+    }
+
+    /// Has something done before the next pass.
+    pub(super) fn order(&self, order: Order) {
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+        self.shared.wake();
     }
 
     /// Ends the thread after its current pass. What is recorded later waits for the next agent.
@@ -108,6 +139,10 @@ impl web::Pipeline for DrainThread {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         self.shared.wake();
         answer.await.map_err(|_| NotReady { reason: "the agent is stopping".to_owned() })
+    }
+
+    async fn reload(&self) -> Result<(), String> {
+        self.reloader.reload(self).await
     }
 
     fn expect_native_histograms(&self) {
@@ -132,6 +167,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
     let mut has_more_files = false;
     while !shared.is_stopped.load(Ordering::Relaxed) {
         shared.alive_ns.store(clock(), Ordering::Relaxed);
+        shared.take_orders().into_iter().for_each(|order| follow(&mut pipeline, order, clock()));
         // Before the events and the pass: all that was recorded before a request is in its pass.
         let requests = shared.take_requests();
         let asked_ns = clock();
@@ -177,6 +213,17 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
             (watcher.due_ns(false), descriptor)
         };
         sleep_until(shared, descriptor, report.next_ns.min(next_ns));
+    }
+}
+
+fn follow(pipeline: &mut Pipeline, order: Order, now_ns: u64) {
+    match order {
+        Order::Configure { config, unix_s, done } => {
+            pipeline.configure(*config, unix_s, now_ns);
+            // Whoever asked may have gone meanwhile.
+            let _ = done.send(());
+        }
+        Order::RefuseConfiguration => pipeline.refuse_configuration(),
     }
 }
 

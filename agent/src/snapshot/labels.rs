@@ -20,6 +20,11 @@ impl LabelText {
         Self(fragment::labels(&sorted).into())
     }
 
+    /// Whether it is the same text, and not only an equal one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The text without braces; empty for a series without labels.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,12 +9,17 @@ pub struct NativeOptions {
     /// More buckets than this lower the schema by as much as it takes; it never rises again
     /// while the series lives, because its buckets never empty.
     pub buckets_max: usize,
+    /// Magnitudes up to here, and up to the end of the bucket that it is in, are in the zero
+    /// bucket.
+    pub zero_threshold: f64,
+    /// The zero bucket is widened up to here before the schema is lowered; 0 for never.
+    pub zero_threshold_max: f64,
 }
 
 impl Default for NativeOptions {
     /// Schema 5; 160 buckets, as OpenTelemetry and most of Prometheus' users have it.
     fn default() -> Self {
-        Self { schema_max: 5, buckets_max: 160 }
+        Self { schema_max: 5, buckets_max: 160, zero_threshold: 0.0, zero_threshold_max: 0.0 }
     }
 }
 

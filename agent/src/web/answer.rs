@@ -39,6 +39,19 @@ enum Page {
     Landing,
     Healthy,
     Ready,
+    Reload,
+}
+
+impl Page {
+    /// The methods that it takes, and what others are told.
+    fn methods(self) -> (&'static [Method], &'static str, &'static str) {
+        match self {
+            Self::Reload => {
+                (&[Method::POST, Method::PUT], "POST, PUT", "Only POST or PUT requests allowed\n")
+            }
+            _ => (&[Method::GET, Method::HEAD], "GET, HEAD", "Only GET or HEAD requests allowed\n"),
+        }
+    }
 }
 
 impl<P: Pipeline> Site<P> {
@@ -56,10 +69,10 @@ impl<P: Pipeline> Site<P> {
         let Some(page) = self.page(request.uri().path()) else {
             return plain(StatusCode::NOT_FOUND, "404 page not found\n");
         };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response =
-                plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET or HEAD requests allowed\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let (methods, allow, words) = page.methods();
+        if !methods.contains(request.method()) {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, words);
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             return response;
         }
         match page {
@@ -67,6 +80,20 @@ impl<P: Pipeline> Site<P> {
             Page::Landing => landing_page(self.options.telemetry_path.as_str()),
             Page::Healthy => state(self.pipeline.is_healthy(), "Healthy"),
             Page::Ready => state(self.pipeline.is_ready(), "Ready"),
+            Page::Reload => self.reload().await,
+        }
+    }
+
+    async fn reload(&self) -> Response<ResponseBody> {
+        if !self.options.enable_lifecycle {
+            return plain(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.\n");
+        }
+        match self.pipeline.reload().await {
+            Ok(()) => plain(StatusCode::OK, ""),
+            Err(reason) => {
+                let text = format!("failed to reload config: {reason}\n");
+                response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, ResponseBody::new(text))
+            }
         }
     }
 
@@ -77,6 +104,7 @@ impl<P: Pipeline> Site<P> {
             "/" => Some(Page::Landing),
             "/-/healthy" => Some(Page::Healthy),
             "/-/ready" => Some(Page::Ready),
+            "/-/reload" => Some(Page::Reload),
             _ => None,
         }
     }

@@ -5,7 +5,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a worker that fails fails its test")]
 
 use std::io::BufRead;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ringmeter::{Counter, CounterVec, Gauge, Histogram, Producer, Summary};
@@ -59,6 +61,7 @@ fn main() {
         "closefrom" => closefrom(&arguments),
         "signal" => signal(&arguments),
         "atexit" => atexit(),
+        "load" => load(&arguments),
         other => panic!("no scenario {other:?}"),
     }
     println!("done");
@@ -77,7 +80,7 @@ fn producer(arguments: &Arguments) -> Producer {
         .install_global()
 }
 
-/// Answers one line at a time until the input ends: `count N`, `status`.
+/// Answers one line at a time until the input ends: `count N`, `status`, `stop`.
 fn serve_input() {
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
@@ -89,6 +92,7 @@ fn serve_input() {
                 }
                 println!("done");
             }
+            (Some("stop"), None) => println!("loaded {}", stop_load()),
             (Some("status"), None) => println!("{:?}", Producer::global().status()),
             _ => panic!("no command {line:?}"),
         }
@@ -134,6 +138,39 @@ fn paced(times: u64, rate: u64) {
             std::thread::sleep(early);
         }
     }
+}
+
+/// The thread of `load`, which counts its rounds.
+static LOAD: Mutex<Option<JoinHandle<u64>>> = Mutex::new(None);
+static IS_STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// `load`: about 20,000 rounds a second, in all kinds, until `stop`. Values go from 0.001 to 1.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn load(_: &Arguments) {
+    ringmeter::register!(COUNT, VALUES, SUMMARY, LEVEL).expect("register");
+    let thread = std::thread::spawn(|| {
+        let mut rounds = 0;
+        while !IS_STOPPED.load(Ordering::Relaxed) {
+            for _ in 0..20 {
+                let value = (rounds % 1000 + 1) as f64 / 1000.0;
+                COUNT.inc();
+                VALUES.observe(value);
+                SUMMARY.observe(value);
+                LEVEL.set(value);
+                LABELS.with(&[if rounds % 2 == 0 { "even" } else { "odd" }]).inc();
+                rounds += 1;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        rounds
+    });
+    *LOAD.lock().expect("the load") = Some(thread);
+}
+
+fn stop_load() -> u64 {
+    IS_STOPPED.store(true, Ordering::Relaxed);
+    let thread = LOAD.lock().expect("the load").take().expect("a load");
+    thread.join().expect("the load ends")
 }
 
 /// `observe --times N`: the values 0.25, 0.5, … N/4, each once, in the histogram and the summary.
@@ -315,7 +352,7 @@ fn signal(arguments: &Arguments) {
     }
     // SAFETY: as above; the timer ends.
     unsafe { stop_timer() };
-    println!("handled {}", HANDLED.load(std::sync::atomic::Ordering::Relaxed));
+    println!("handled {}", HANDLED.load(Ordering::Relaxed));
 }
 
 /// # Safety
