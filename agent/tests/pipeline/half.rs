@@ -79,7 +79,9 @@ fn what_was_taken_before_an_error_is_not_taken_again() {
     let counter = app.series(counters, &[]);
     // 21 MB of cells: they are read every 105 ms at most, the cells of lanes every 100 ms.
     let histograms = app.family(family(Kind::Histogram, "h", &["l"]));
-    (0..10_000).for_each(|n| drop(app.series(histograms, &[&n.to_string()])));
+    for number in 0..10_000 {
+        let _ = app.series(histograms, &[&number.to_string()]);
+    }
     let from = Arc::new(AtomicU64::new(u64::MAX));
     let mut segment = attach(&app, &from);
     let limits = Limits::default();
