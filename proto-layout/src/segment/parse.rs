@@ -542,6 +542,10 @@ impl LaneGeometry {
             capacity.size_bytes(),
         )?;
         let cells = raw.cells_offset_bytes;
+        if cells != 0 && geometry.lane_cells == 0 {
+            let field = "cells_offset_bytes (lane_cells is 0)";
+            return Err(SegmentError::Fixed { field, found: cells, expected: 0 });
+        }
         if cells != 0 {
             let size_bytes = u64::from(geometry.lane_cells) * 8;
             chunks.containing("cells_offset_bytes", ChunkKind::LaneCells, cells, size_bytes)?;

@@ -128,7 +128,8 @@ proptest! {
             RawControl { ring_offset_bytes, cells_offset_bytes: at, ..RawControl::default() };
         let size = u64::from(units) * 64;
         let end = at.saturating_add(size);
-        let inside = at % 8 == 0 && (4 * UNIT..6 * UNIT).contains(&at) && end <= 6 * UNIT;
+        let is_there = units > 0 && at % 8 == 0 && (4 * UNIT..6 * UNIT).contains(&at);
+        let inside = is_there && end <= 6 * UNIT;
         match LaneGeometry::parse(&control, &geometry, &table) {
             Ok(lane) => {
                 prop_assert!(inside || at == 0);

@@ -155,6 +155,7 @@ fn errors_name_field_value_and_limit() {
     assert_tells(&lie(&[(4160 + 32, 2)]), &["lane 1", "state", "2", "1"]);
     assert_tells(&lie(&[(4160 + 40, 8)]), &["lane 1", "cells_offset_bytes", "8", "128"]);
     assert_tells(&lie(&[(4160 + 48, 1)]), &["lane 1", "4208", "1"]);
+    assert_tells(&lie(&[(184, 0)]), &["lane 0", "cells_offset_bytes", "327680", "0"]);
     assert_tells(&lie(&[(184, 12)]), &["lane_cells", "12", "8"]);
     assert_tells(&lie(&[(184, 8200)]), &["lane_cells", "8200", "8192"]);
     assert_tells(&lie(&[(184, 16 | 1 << 32)]), &["reserved", "1", "0"]);
