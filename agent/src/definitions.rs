@@ -23,6 +23,8 @@ use crate::spill::{CellPlace, Cells};
 const FAMILY_COST_BYTES: u64 = 64;
 /// What a series costs for each segment that defines it: its cell and its slots.
 const SERIES_COST_BYTES: u64 = 128;
+/// What a counter's cell in lanes costs on top: what was read of it and what was taken.
+const LANE_CELL_COST_BYTES: u64 = 32;
 
 /// A definition takes the time of so many records.
 const COST_RECORDS: u64 = 256;
@@ -221,7 +223,10 @@ impl Definitions {
                 let names = family.label_names.iter().map(|name| name.len() as u64 + 16);
                 FAMILY_COST_BYTES + family.name.len() as u64 + names.sum::<u64>()
             }
-            _ => SERIES_COST_BYTES,
+            Definition::Series(series) if self.has_lane_cell(series, around) => {
+                SERIES_COST_BYTES + LANE_CELL_COST_BYTES
+            }
+            Definition::Series(_) | Definition::EndOfChunk => SERIES_COST_BYTES,
         };
         let too_many = |held_bytes: u64| {
             let detail = format!("definitions: {held_bytes} bytes to know them are too many");
@@ -248,6 +253,12 @@ impl Definitions {
             }
         }
         Ok(is_placed)
+    }
+
+    fn has_lane_cell(&self, series: &SeriesDefinition, around: &Surroundings<'_>) -> bool {
+        let family = self.families.get(series.family as usize);
+        family.is_some_and(|family| family.kind == Kind::Counter)
+            && around.cells.has_lane_cell_left(around.geometry.lane_cells)
     }
 
     fn place_family(

@@ -17,6 +17,7 @@ pub mod sum;
 pub mod web_counts;
 pub mod yaml;
 
+pub mod descriptor_limit;
 pub mod memory_limit;
 
 pub mod ledger;

@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ringmeter_layout::directory::{self, Directory, DirectoryError, Subdirectory};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,6 +27,7 @@ use tokio::sync::oneshot;
 use crate::attach::Files;
 use crate::config::file::FileConfig;
 use crate::config::{AccessConfig, AgentConfig, EXIT_CONFIGURATION, EXIT_START, WebConfig};
+use crate::descriptor_limit;
 use crate::discover::Watcher;
 use crate::ledger::Place;
 use crate::limits::Limits;
@@ -41,7 +41,7 @@ use crate::web_counts::WebCounts;
 use crate::yaml::Problem;
 use drain_thread::DrainThread;
 use exclusive::Exclusive;
-use reload::{Reloader, fit_memory, unix_seconds};
+use reload::{Reloader, fit, unix_seconds};
 
 /// Name of the ledger in the agent's own directory.
 const LEDGER_FILE: &str = "ledger";
@@ -118,14 +118,14 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
 pub fn run(config: &AgentConfig, mut file: FileConfig) -> Result<(), RunError> {
-    fit_memory(&mut file);
+    descriptor_limit::raise();
+    fit(&mut file);
     let limits = file.limits.clone();
     let counts = Arc::new(WebCounts::default());
     let guard = guard(&config.web.access, &counts)?;
     let directory = open_directory(config)?;
     // Held until the end: the lock falls with it.
     let _exclusive = Exclusive::take(&directory.agent_path())?;
-    raise_descriptor_limit();
     let files = Files::new(directory.segments_path(), directory.agent_path());
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -207,16 +207,6 @@ fn open_ledger(
         io::ErrorKind::WouldBlock => RunError::Occupied,
         _ => RunError::Ledger { path: place.path().to_owned(), error },
     })
-}
-
-/// Two descriptors per segment need more than the usual 1024.
-fn raise_descriptor_limit() {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, soft, hard, "cannot raise the limit of descriptors");
-    }
 }
 
 /// Serves; after a stop signal, until one scrape of the final values or the linger is over.

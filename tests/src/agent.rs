@@ -54,6 +54,17 @@ impl Agent {
         agent
     }
 
+    /// As [`start`](Self::start), with a command that runs the agent in some other setting.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    pub fn start_command(mut command: Command, directory: &Path) -> Self {
+        let agent = Self::spawn_command(&mut command, directory, &[]);
+        agent.wait_until_ready();
+        agent
+    }
+
     /// As [`start`](Self::start), with everything that it logs in a file.
     ///
     /// # Panics

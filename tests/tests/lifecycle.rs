@@ -149,3 +149,29 @@ fn a_directory_that_comes_later_is_found() {
         agent.scrape().get("worker_count_total") == Some(5.0)
     });
 }
+
+#[test]
+fn more_segments_than_descriptors_wait_for_their_turn() {
+    const PROCESSES: usize = 40;
+    let directory = Directory::new();
+    let mut workers: Vec<Worker> =
+        (0..PROCESSES).map(|_| Worker::start(directory.path(), "count --times 1000")).collect();
+    workers.iter_mut().for_each(Worker::wait_until_done);
+    // Two descriptors a segment: there are enough for half of them.
+    let mut command = Command::new("bash");
+    command.arg("-c").arg("ulimit -n 56; exec \"$0\" \"$@\"").arg(binary("ringmeter"));
+    let agent = Agent::start_command(command, directory.path());
+    let some = agent.scrape().value("worker_count_total");
+    assert!((5_000.0..PROCESSES as f64 * 1000.0).contains(&some), "{some} of some");
+    workers.iter_mut().for_each(|worker| worker.send("count 500"));
+    workers.iter_mut().for_each(Worker::wait_until_done);
+    for worker in workers.drain(PROCESSES / 4..) {
+        assert!(worker.finish().success());
+    }
+    wait_until("the others have had their turn", Duration::from_secs(20), || {
+        agent.scrape().value("worker_count_total") >= PROCESSES as f64 * 1500.0
+    });
+    let scrape = agent.scrape();
+    assert_eq!(scrape.value("worker_count_total"), PROCESSES as f64 * 1500.0);
+    assert_eq!(scrape.lost(), 0.0);
+}

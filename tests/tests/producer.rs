@@ -1,11 +1,15 @@
 //! What the SDK does when the world around it refuses.
 
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
 use ringmeter_tests::agent::Agent;
 use ringmeter_tests::directory::Directory;
 use ringmeter_tests::process::{binary, wait_until};
+use ringmeter_tests::random::Random;
 use ringmeter_tests::worker::Worker;
 
 const COUNT: &str = "worker_count_total";
@@ -59,7 +63,7 @@ fn a_read_only_directory_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_file_size_limit_is_no_signal() {
+fn a_file_size_limit_is_no_signal_and_loses_nothing() {
     let directory = Directory::new();
     for limit_bytes in [0_u64, 70_000, 300_000] {
         let command = under_limit(&binary("worker"), limit_bytes);
@@ -69,14 +73,26 @@ fn a_file_size_limit_is_no_signal() {
         let status = worker.line();
         // With 300 kB there is room for everything but a lane: cells do.
         assert_eq!(status.contains("RLIMIT_FSIZE"), limit_bytes < 300_000, "{status}");
+        let id = worker.process().id();
+        let agent = Agent::start(directory.path());
+        let before = agent.scrape().get(COUNT).unwrap_or(0.0);
+        let raised =
+            Command::new("prlimit").args([&format!("--pid={id}"), "--fsize=unlimited:"]).status();
+        assert!(raised.expect("util-linux is there").success());
+        // The next attempt comes at the 1024th record or before.
+        worker.send("count 1024");
+        worker.wait_until_done();
+        let already = if limit_bytes < 300_000 { 0.0 } else { 100_000.0 };
+        let now = agent.scrape().value(COUNT);
+        assert_eq!(now - before, 101_024.0 - already, "under a limit of {limit_bytes} bytes");
         assert!(worker.finish().success(), "{limit_bytes}: {status}");
     }
 }
 
-/// The command under `ulimit -f`, which counts in units of 1024 bytes.
+/// The command under `ulimit -Sf`, which counts in units of 1024 bytes.
 fn under_limit(program: &std::path::Path, limit_bytes: u64) -> Command {
     let mut shell = Command::new("bash");
-    shell.arg("-c").arg(format!("ulimit -f {}; exec \"$0\" \"$@\"", limit_bytes / 1024));
+    shell.arg("-c").arg(format!("ulimit -Sf {}; exec \"$0\" \"$@\"", limit_bytes / 1024));
     shell.arg(program);
     shell
 }
@@ -234,4 +250,64 @@ fn lanes_and_metrics_made_at_the_same_moment_get_places_of_their_own() {
     let scrape = agent.scrape();
     assert_eq!(scrape.sum("worker_grow_0_0_count"), 20.0);
     assert_eq!(scrape.lost(), 0.0);
+}
+
+#[test]
+fn an_agent_that_lies_harms_no_app() {
+    let directory = Directory::new();
+    let mut random = Random::seeded("lying agent");
+    let mut worker = Worker::start(directory.path(), "load --threads 2 --lane-capacity 64");
+    worker.wait_until_done();
+    let agent_path = directory.path().join("agent");
+    let acks: Vec<PathBuf> = directory
+        .segments()
+        .iter()
+        .map(|path| agent_path.join(path.with_extension("ack").file_name().expect("a name")))
+        .collect();
+    assert_eq!(acks.len(), 1);
+    // A true one first, so that the app has it open.
+    drop(Agent::start(directory.path()));
+    for turn in 0..2000 {
+        for ack in &acks {
+            lie(ack, &mut random, turn);
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    worker.send("stop");
+    let line = worker.line();
+    let recorded: u64 =
+        line.strip_prefix("loaded ").and_then(|n| n.parse().ok()).expect("a number");
+    assert!(recorded > 0, "it went on");
+    for ack in &acks {
+        let _ = std::fs::remove_dir(ack);
+        let _ = std::fs::remove_file(ack);
+    }
+    worker.send("status");
+    let status = worker.line();
+    assert!(status.starts_with("Shared"), "{status}");
+    assert!(worker.finish().success());
+}
+
+/// Does to an ack file what no agent of ours does.
+fn lie(ack: &Path, random: &mut Random, turn: u32) {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let options = || options.open(ack);
+    match random.below(7) {
+        0 => drop(options().and_then(|file| file.set_len(random.below(5000) as u64))),
+        1 => drop(std::fs::remove_file(ack)),
+        2 => drop(std::fs::create_dir(ack)),
+        3 => drop(std::fs::remove_dir(ack)),
+        4 if turn.is_multiple_of(8) => drop(nix::unistd::mkfifo(ack, Mode::S_IRWXU)),
+        5 => drop(std::os::unix::fs::symlink("/dev/zero", ack)),
+        _ => {
+            let Ok(file) = options() else { return };
+            let at = random.below(512) as u64 * 8;
+            let word = [random.next(), 0, u64::MAX, 64][random.below(4)];
+            // Not into /dev/zero or a pipe: that says nothing of the app.
+            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                let _ = file.write_all_at(&word.to_le_bytes(), at);
+            }
+        }
+    }
 }

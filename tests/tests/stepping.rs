@@ -254,6 +254,7 @@ fn a_call_is_in_or_out_wherever_it_is_killed_while_there_is_room_in_the_lane() {
     let mut random = Random::seeded("stepping");
     for way in [
         way("counter", "inc", 1),
+        way("counter without a cell in lanes", "inc_recorded", 1),
         way("counter, float", "inc_by_f64", 1),
         way("counter by label", "with", 1),
         way("histogram", "histogram", 1),
@@ -270,6 +271,7 @@ fn a_call_is_in_or_out_wherever_it_is_killed_while_the_lane_is_full() {
     let mut random = Random::seeded("stepping");
     for way in [
         way("counter", "inc", LANE + 1),
+        way("counter without a cell in lanes, lane full", "inc_recorded", LANE + 1),
         way("counter, float, lane full", "inc_by_f64", LANE + 1),
         way("histogram, lane full, ack asked for", "histogram", LANE),
         way("histogram, lane full", "histogram", LANE + 1),
@@ -283,10 +285,10 @@ fn a_call_is_in_or_out_wherever_it_is_killed_while_the_lane_is_full() {
 #[test]
 fn a_call_is_in_or_out_wherever_it_is_killed_at_the_turns_of_a_lane() {
     let mut random = Random::seeded("stepping");
-    for call in ["inc", "histogram"] {
+    for call in ["inc", "inc_recorded", "histogram"] {
         try_way(way(&format!("{call}, first of a thread"), call, 0), &mut random);
     }
-    for call in ["inc_by_f64", "histogram"] {
+    for call in ["inc_recorded", "inc_by_f64", "histogram"] {
         let what = format!("{call}, lane full and acked");
         try_way(Way { is_drained: true, ..way(&what, call, LANE) }, &mut random);
     }

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::drain_thread::{DrainThread, Order};
 use crate::config::file::FileConfig;
-use crate::memory_limit;
+use crate::{descriptor_limit, memory_limit};
 
 /// Reads the file and hands it to the thread that drains; one reload at a time.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Reloader {
         let loaded = tokio::task::spawn_blocking(move || FileConfig::load(&path)).await;
         let error = match loaded {
             Ok(Ok(mut config)) => {
-                fit_memory(&mut config);
+                fit(&mut config);
                 in_force(drain, config).await?;
                 tracing::info!(file = shown, "configuration read again");
                 return Ok(());
@@ -59,9 +59,9 @@ fn in_force(
     async { answer.await.map_err(|_| "the agent is stopping".to_owned()) }
 }
 
-/// What the file allows producers to take has to fit into this container, too.
-pub(super) fn fit_memory(config: &mut FileConfig) {
-    let limits = std::mem::take(&mut config.limits);
+/// What the file allows producers to take has to fit into this container and this process, too.
+pub(super) fn fit(config: &mut FileConfig) {
+    let limits = descriptor_limit::fit(std::mem::take(&mut config.limits));
     config.limits = memory_limit::fit(limits, memory_limit::container_limit_bytes());
 }
 

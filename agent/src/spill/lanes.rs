@@ -120,6 +120,11 @@ impl Cells {
         (number < lane_cells).then_some(number)
     }
 
+    /// Whether the next counter gets a cell in each lane.
+    pub fn has_lane_cell_left(&self, lane_cells: u32) -> bool {
+        self.lanes.counters < lane_cells
+    }
+
     /// How long to wait between two looks at the cells of lanes, as for the shared ones.
     pub fn lanes_interval_ns(&self, limits: &Limits) -> u64 {
         limits.spill_interval_ns.max(self.lanes.size_bytes.saturating_mul(5))

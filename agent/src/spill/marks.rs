@@ -81,9 +81,10 @@ impl Cells {
         slices.into_iter().collect()
     }
 
-    /// The words taken from 256 bytes of the file. Cells are sorted by now.
+    /// The words taken from 256 bytes of the file. Cells are sorted by now. What an agent before
+    /// this one took of a cell that is beyond a limit now stays: the next one may read it again.
     fn slice(&self, slice: u32) -> Slice {
-        let mut words = ZERO;
+        let mut words = self.marks.restored.get(&slice).copied().unwrap_or(ZERO);
         let start = u64::from(slice) * SLICE_BYTES;
         // The cells of an honest segment do not overlap; of another one some cell is found.
         let first = self.spill.partition_point(|cell| end_bytes(cell) <= start);

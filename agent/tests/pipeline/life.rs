@@ -286,6 +286,28 @@ fn a_stopped_process_is_not_a_dead_one_and_nothing_is_needed_to_start() {
 
 /// What a baseline has no memory for must not be added later.
 #[test]
+fn what_was_taken_of_a_cell_beyond_a_limit_is_not_forgotten() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let counters = app.writer.family(family(Kind::Counter, "after_total", &[]));
+    let after = app.writer.series(counters, &[]);
+    // The last of the summary's buckets, so that the counter's words share a slice with it.
+    let value = 1.5 * 2.0_f64.powi(63);
+    app.writer.spill_observe(app.summary, value);
+    assert_eq!(Stage::new(&scratch).value("s_count"), Some(1.0));
+    // The second agent reads the counter's cells and not the summary's.
+    app.writer.spill_add(after, 5);
+    let few = Limits { cells_per_segment_max_bytes: 64, ..Limits::default() };
+    let mut stage = Stage::with(&scratch, few);
+    assert_eq!((stage.value("after_total"), stage.value("s_count")), (Some(5.0), Some(1.0)));
+    drop(stage);
+    let mut stage = Stage::new(&scratch);
+    assert_eq!((stage.value("after_total"), stage.value("s_count")), (Some(5.0), Some(1.0)));
+    app.writer.spill_observe(app.summary, value);
+    assert_eq!(stage.value("s_count"), Some(2.0));
+}
+
+#[test]
 fn a_baseline_is_remembered_whatever_memory_there_is() {
     let scratch = Scratch::new();
     let mut app = app(&scratch, "shop", 1);

@@ -1,7 +1,7 @@
 //! An instrumented process for the crash tests: it records in all kinds at changing speed until
 //! its input ends or it is killed, and notes in a file how far it got.
 //!
-//! `recorder --progress FILE --threads N --lane-capacity R --lanes L --seed S`
+//! `recorder --progress FILE --threads N --lane-capacity R --lanes L --lane-cells C --seed S`
 #![expect(clippy::expect_used, reason = "a recorder that fails fails its test")]
 
 use std::path::Path;
@@ -50,8 +50,12 @@ fn number(name: &str) -> u64 {
 fn main() {
     let capacity = u32::try_from(number("--lane-capacity")).expect("32 bits");
     let lanes = u32::try_from(number("--lanes")).expect("32 bits");
-    let producer: Producer =
-        Producer::builder().lane_capacity_records(capacity).lanes_max(lanes).install_global();
+    let cells = u32::try_from(number("--lane-cells")).expect("32 bits");
+    let producer: Producer = Producer::builder()
+        .lane_capacity_records(capacity)
+        .lanes_max(lanes)
+        .lane_cells(cells)
+        .install_global();
     let words = progress::map(Path::new(&argument("--progress")));
     let seed = number("--seed");
     let count = usize::try_from(number("--threads")).expect("threads").min(THREADS_MAX);

@@ -2,7 +2,8 @@
 //! which each instruction may be its last.
 //!
 //! `stepped PROGRESS CALL NUMBER BEFORE`: the call, the value of its series' label `number`, and
-//! how many calls come before. A lane holds 64 records.
+//! how many calls come before. A lane holds 64 records, and cells for counters unless the call
+//! is `inc_recorded`.
 #![expect(clippy::expect_used, clippy::panic, reason = "a program that fails fails its test")]
 
 use std::path::Path;
@@ -34,13 +35,14 @@ fn main() {
 
 /// The call, of a series of its own that is registered.
 fn recording(call: &str, number: &str) -> Box<dyn Fn()> {
-    let producer = Producer::builder().lane_capacity_records(64).install_global();
+    let cells = if call == "inc_recorded" { 0 } else { 8 };
+    let producer = Producer::builder().lane_capacity_records(64).lane_cells(cells).install_global();
     let options = |name| Options::new(name, "Calls.").label("number", number);
     let counter = || producer.counter(options("stepped_total")).expect("register");
     let gauge = || producer.gauge(options("stepped")).expect("register");
     let value = VALUES[1];
     match call {
-        "inc" => {
+        "inc" | "inc_recorded" => {
             let counter = counter();
             Box::new(move || counter.inc())
         }

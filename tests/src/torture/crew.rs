@@ -103,11 +103,14 @@ impl Crew {
         let seed = random.next() % 1_000_000;
         let capacity = 64 << random.below(5);
         let lanes = 1 + random.below(3);
+        // Counters are records, or some of them, or none.
+        let cells = [0, 8, 512][random.below(3)];
         let child = Command::new(binary("recorder"))
             .arg("--progress")
             .arg(&path)
             .args(["--threads", &threads.to_string(), "--lanes", &lanes.to_string()])
             .args(["--lane-capacity", &capacity.to_string(), "--seed", &seed.to_string()])
+            .args(["--lane-cells", &cells.to_string()])
             .env("RINGMETER_DIR", late.as_ref().unwrap_or(&self.directory))
             .env("RINGMETER_SERVICE", "torture")
             .stdin(Stdio::piped())
