@@ -168,6 +168,9 @@ impl Segment {
             self.lanes.iter_mut().zip(&context.buffers.controls).enumerate()
         {
             lane.is_claimed = line.state == LANE_CLAIMED;
+            if line.tail != lane.position {
+                self.moved_ns = context.now_ns;
+            }
             match lane::readable(capacity, lane.position, line.tail) {
                 Ok(_) => (lane.target, lane.tail_failures) = (line.tail, 0),
                 Err(error) => {
@@ -184,6 +187,7 @@ impl Segment {
                 context.counts.spilled = context.counts.spilled.saturating_add(spilled);
                 lane.spill_count = line.spill_count;
                 self.cells.is_due = true;
+                self.moved_ns = context.now_ns;
             }
         }
         Ok(())
@@ -198,6 +202,9 @@ impl Segment {
         // PAIRS WITH: `shared-spill`: cells are read after the live words,
         // PAIRS WITH: `retire`: and so are states.
         self.cells.is_due |= is_moved;
+        if is_moved {
+            self.moved_ns = context.now_ns;
+        }
         if is_resumed {
             return;
         }

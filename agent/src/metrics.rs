@@ -35,6 +35,8 @@ pub struct Facts<'a> {
     pub segments: [(&'static str, u64); 5],
     /// Refused segments by reason; every reason that has any.
     pub quarantined: Vec<(Reason, u64)>,
+    /// How long the most silent segment of a live process has brought nothing new, nanoseconds.
+    pub idle_max_ns: u64,
     /// Lanes owned by a thread, and lanes that are free.
     pub lanes: [(&'static str, u64); 2],
     /// Metrics known.
@@ -486,6 +488,13 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Scrapes answered before all that was recorded was read, because the time was over.",
         |facts| one(facts.scrapes_incomplete),
+    ),
+    OwnMetric::gauge(
+        "ringmeter_segment_idle_max_seconds",
+        "",
+        "Longest time for which a segment that is held has brought nothing new: with its process \
+         gone, a child has inherited it and keeps it.",
+        |facts| seconds(facts.idle_max_ns),
     ),
     OwnMetric::gauge(
         "ringmeter_segments",

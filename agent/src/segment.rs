@@ -124,6 +124,8 @@ pub struct Segment {
     pub life_asked_ns: u64,
     /// When it was last visited.
     pub visited_ns: u64,
+    /// When something new was last found in its lanes or spill.
+    pub moved_ns: u64,
     /// When everything published was last read; 0 before the first time.
     pub complete_ns: u64,
     /// Writes of acks that failed.
@@ -188,6 +190,7 @@ impl Segment {
             pace: Pace::new(),
             life_asked_ns: now_ns,
             visited_ns: now_ns,
+            moved_ns: now_ns,
             complete_ns: 0,
             ack_failures: 0,
         }
@@ -207,6 +210,11 @@ impl Segment {
     pub fn fill(&self) -> f64 {
         let most = self.lanes.iter().map(Lane::backlog).max().unwrap_or(0);
         most as f64 / self.geometry.lane_capacity.records() as f64
+    }
+
+    /// How long it has brought nothing new.
+    pub fn idle_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.moved_ns.max(self.cells.moved_ns))
     }
 
     /// Capacity of each lane.

@@ -87,6 +87,8 @@ pub struct Cells {
     pub taken_ns: u64,
     /// When the cells of lanes were read for the last time.
     pub lanes_taken_ns: u64,
+    /// When something new was last found in the cells of lanes or in gauges.
+    pub moved_ns: u64,
 }
 
 /// A series' cell, whose place in the segment is checked.
@@ -269,7 +271,10 @@ impl Cells {
         let Context { aggregate, buffers, now_ns, .. } = context;
         each_cell(&mut self.gauges, source, &mut buffers.words, |gauge, words| {
             gauge.read(words, *now_ns, aggregate);
-        })
+        })?;
+        let moved = self.gauges.iter().map(|gauge| gauge.moved_ns).max();
+        self.moved_ns = self.moved_ns.max(moved.unwrap_or(0));
+        Ok(())
     }
 
     /// The gauges that are not retired, as last read.

@@ -18,7 +18,7 @@ impl Pipeline {
         self.generation += 1;
         let mut blocks = if self.is_stuck() { self.last_blocks() } else { self.app_blocks(now_ns) };
         if self.shows_own {
-            blocks.extend(self.own_blocks());
+            blocks.extend(self.own_blocks(now_ns));
         }
         self.timing.pass_max_ns = self.timing.pass_ns;
         self.timing.fill_max = 0.0;
@@ -51,7 +51,7 @@ impl Pipeline {
         self.timing.scrapes_incomplete += u64::from(!is_complete);
     }
 
-    fn own_blocks(&mut self) -> Vec<FamilyBlock> {
+    fn own_blocks(&mut self, now_ns: u64) -> Vec<FamilyBlock> {
         let (families, series, conflicts) = {
             let registry = self.aggregate.registry();
             (registry.family_count(), registry.series_count(), registry.conflict_count())
@@ -62,6 +62,7 @@ impl Pipeline {
         let starved = self.segments.iter().filter(is_starved).count() as u64;
         let read = || self.segments.iter().filter(|segment| !is_starved(segment));
         let live = read().filter(|segment| is_live(segment.phase)).count() as u64;
+        let held = || self.segments.iter().filter(|segment| is_live(segment.phase));
         let lanes = || self.segments.iter().flat_map(|segment| &segment.lanes);
         let claimed = lanes().filter(|lane| lane.is_claimed).count() as u64;
         let free = lanes().count() as u64 - claimed;
@@ -88,6 +89,7 @@ impl Pipeline {
                 ("waiting", self.waiting),
             ],
             quarantined: self.quarantined(starved),
+            idle_max_ns: held().map(|segment| segment.idle_ns(now_ns)).max().unwrap_or(0),
             lanes: [("claimed", claimed), ("free", free)],
             families: families as u64,
             conflicts: conflicts as u64,

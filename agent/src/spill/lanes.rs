@@ -147,7 +147,9 @@ impl Cells {
         let share_max_bytes = Some(context.limits.segment_memory_max_bytes);
         let Self { spill, lanes: sums, marks, is_due, held_bytes, .. } = self;
         let pairs = sums.read.iter().zip(&mut sums.taken).enumerate();
+        let mut is_moved = false;
         for (at, (now, before)) in pairs.filter(|(_, (now, before))| now != before) {
+            is_moved = true;
             let position = sums.positions.get(at).copied().flatten();
             let cell = position.and_then(|position| spill.get_mut(position as usize));
             let Some(cell) = cell else {
@@ -177,6 +179,9 @@ impl Cells {
             }
         }
         *is_due |= sums.read.len() > sums.taken.len();
+        if is_moved {
+            self.moved_ns = context.now_ns;
+        }
         Ok(())
     }
 }

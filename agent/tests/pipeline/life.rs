@@ -286,6 +286,30 @@ fn a_stopped_process_is_not_a_dead_one_and_nothing_is_needed_to_start() {
 
 /// What a baseline has no memory for must not be added later.
 #[test]
+fn a_segment_that_brings_nothing_new_is_idle() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let mut stage = Stage::new(&scratch);
+    let idle_s = |stage: &mut Stage| {
+        stage.value("ringmeter_segment_idle_max_seconds").expect("the agent says so").floor()
+    };
+    let _ = stage.scrape();
+    stage.later(70_000);
+    assert!(idle_s(&mut stage) >= 70.0);
+    app.writer.hold_in_lane(0, 1, 5);
+    assert_eq!(idle_s(&mut stage), 0.0, "a counter in a lane");
+    stage.later(5_000);
+    assert_eq!(idle_s(&mut stage), 6.0, "a scrape is a second later");
+    app.writer.observe(app.histogram, 1.0);
+    assert_eq!(idle_s(&mut stage), 0.0, "a record");
+    stage.later(5_000);
+    app.writer.spill_observe(app.summary, 1.0);
+    assert_eq!(idle_s(&mut stage), 0.0, "spill");
+    stage.later(5_000);
+    assert_eq!(idle_s(&mut stage), 6.0, "a scrape brings nothing");
+}
+
+#[test]
 fn what_was_taken_of_a_cell_beyond_a_limit_is_not_forgotten() {
     let scratch = Scratch::new();
     let mut app = app(&scratch, "shop", 1);
