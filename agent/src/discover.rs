@@ -21,7 +21,7 @@ const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// of files costs a tenth of the time at most.
 const LISTING_PAUSE_FACTOR: u64 = 9;
 /// A listing this short is made for every scrape that has reason to.
-const LISTING_SHORT_NS: u64 = 5_000_000;
+const LISTING_SHORT_NS: u64 = 1_000_000;
 /// Batches of events discarded at once; what is left wakes the agent again.
 const EVENT_BATCHES_MAX: u32 = 16;
 
@@ -103,6 +103,13 @@ impl Watcher {
             }
         };
         listed_ns.saturating_add(pause)
+    }
+
+    /// Whether the next listing would take long, and the last one was not long ago: then a scrape
+    /// comes first.
+    pub fn may_wait(&self, now_ns: u64) -> bool {
+        let age_ns = self.listed_ns.map(|listed_ns| now_ns.saturating_sub(listed_ns));
+        self.took_ns > LISTING_SHORT_NS && age_ns.is_some_and(|age| age < LISTING_INTERVAL_NS)
     }
 
     /// Lists the directory. `clock` is monotonic.

@@ -51,9 +51,12 @@ pub struct Limits {
     pub records_per_round: u64,
     /// Records read from one segment between two looks at the others.
     pub records_per_step: u64,
-    /// Records read from one segment in a pass, and four times as many in that of a scrape.
-    /// A definition counts as many as it takes the time of: 256.
+    /// Records read from one segment in a pass, and four times as many in that of a scrape while
+    /// there are definitions to read. A definition counts as many as it takes the time of: 256.
     pub records_per_pass: u64,
+    /// Records read from one segment for a scrape, which waits for them. Those of a segment that
+    /// has more are read later, and the scrape counts as incomplete.
+    pub records_per_scrape: u64,
     /// Records read from one segment in a second, on average; a tenth of it may come at once. What
     /// is not read in time, the app adds to cells, so nothing is lost.
     pub records_per_second: u64,
@@ -80,8 +83,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             segments_max: 1024,
-            // 8 ms at most; a tenth of the time is spent on listings.
-            directory_entries_max: 8192,
+            // 4 ms at most; a tenth of the time is spent on listings.
+            directory_entries_max: 4096,
             families_max: 16_384,
             families_per_segment_max: 4096,
             variants_max: 64,
@@ -104,6 +107,8 @@ impl Default for Limits {
             records_per_step: 65_536,
             // 16 MiB, which 10 ms are enough for; 256 lanes of the usual length hold as many.
             records_per_pass: 1 << 20,
+            // All that 64 lanes of the usual length hold: 3 ms.
+            records_per_scrape: 1 << 18,
             // Most of what one core can read; two threads of an app write up to 400 million.
             records_per_second: 100_000_000,
             pass_duration_max_ns: 50_000_000,
@@ -179,7 +184,7 @@ impl Limits {
         ]
     }
 
-    fn sizes(&self) -> [Row; 9] {
+    fn sizes(&self) -> [Row; 10] {
         let (pass, second) = (self.records_per_pass, self.records_per_second);
         let label = self.label_value_max_bytes as u64;
         [
@@ -196,6 +201,7 @@ impl Limits {
             ("records_per_round", self.records_per_round, 64, 1 << 20),
             ("records_per_step", self.records_per_step, 64, 1 << 24),
             ("records_per_pass", pass, 65_536, 1 << 30),
+            ("records_per_scrape", self.records_per_scrape, 4096, 1 << 30),
             // One pass in a tenth of a second has to be possible.
             ("records_per_second", second, pass.saturating_mul(10), 1 << 40),
         ]

@@ -35,9 +35,9 @@ use own::Own;
 pub use open::Restored;
 
 /// New files looked into at one listing: each takes about 10 µs.
-const INSPECTIONS_MAX: usize = 256;
+const INSPECTIONS_MAX: usize = 128;
 /// Refused files asked at one listing whether they are still the same.
-const REVIEWS_MAX: usize = 1024;
+const REVIEWS_MAX: usize = 256;
 /// Refused files that are remembered, at about 200 bytes. Further ones are looked into again.
 const REFUSED_MAX: usize = 65_536;
 /// Ack files looked at when the agent starts: its own.

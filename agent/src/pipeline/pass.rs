@@ -18,8 +18,8 @@ use crate::segment::{Phase, Segment};
 const DUE_SLACK_NS: u64 = 50_000;
 /// What is served and not committed may be this old: in broken builds only.
 const LATE_NS: u64 = 300_000_000;
-/// A scrape waits for more records than another pass.
-const SCRAPE_FACTOR: u64 = 4;
+/// A scrape waits for more definitions than another pass reads: they are what it shows.
+const DEFINING_FACTOR: u64 = 4;
 /// How often it is looked for series whose time is over, which takes about 1 ms.
 const EXPIRY_INTERVAL_NS: u64 = 1_000_000_000;
 /// A segment that others leave no memory for is visited again after this.
@@ -56,6 +56,17 @@ fn guarded<S>(
 impl Pipeline {
     /// Reads segments: at most the limit's time, a round of each after the other.
     pub fn pass(&mut self, scope: Scope, clock: &impl Fn() -> u64) -> PassReport {
+        self.pass_unless(scope, clock, &|| false)
+    }
+
+    /// As [`pass`](Self::pass), and begins no further round once the time `is_wanted` for
+    /// something else.
+    pub fn pass_unless(
+        &mut self,
+        scope: Scope,
+        clock: &impl Fn() -> u64,
+        is_wanted: &impl Fn() -> bool,
+    ) -> PassReport {
         let begin_ns = clock();
         if self.is_stuck() && !self.retry() {
             return PassReport { is_complete: false, next_ns: begin_ns.saturating_add(RETRY_NS) };
@@ -66,7 +77,7 @@ impl Pipeline {
         };
         let deadline_ns = begin_ns.saturating_add(limit_ns);
         let mut visits = self.begin(scope, begin_ns);
-        self.rounds(&mut visits, deadline_ns, clock);
+        self.rounds(&mut visits, clock, &|now_ns| now_ns > deadline_ns || is_wanted());
         let is_complete = self.end(scope, &mut visits, deadline_ns, clock);
         if is_complete && self.is_listed {
             self.aggregate.registry().settle();
@@ -105,8 +116,11 @@ impl Pipeline {
             if !is_due || segment.definitions.is_starved(now_ns) {
                 continue;
             }
-            let factor = if scope == Scope::All { SCRAPE_FACTOR } else { 1 };
-            let per_pass = limits.records_per_pass.saturating_mul(factor);
+            let per_pass = match (scope, segment.definitions.is_complete()) {
+                (Scope::Due, _) => limits.records_per_pass,
+                (Scope::All, true) => limits.records_per_scrape,
+                (Scope::All, false) => limits.records_per_pass.saturating_mul(DEFINING_FACTOR),
+            };
             segment.pace.allow(per_pass, limits.records_per_second, now_ns);
             let is_stale = !segment.is_caught_up() && !segment.definitions.was_starved();
             let mut context = Context { aggregate, limits, buffers, counts, now_ns };
@@ -127,7 +141,12 @@ impl Pipeline {
         visits
     }
 
-    fn rounds(&mut self, visits: &mut [Visit], deadline_ns: u64, clock: &impl Fn() -> u64) {
+    fn rounds(
+        &mut self,
+        visits: &mut [Visit],
+        clock: &impl Fn() -> u64,
+        is_over: &impl Fn(u64) -> bool,
+    ) {
         let Self { segments, aggregate, limits, buffers, counts, next_serial, .. } = self;
         let serial = |visit: &Visit| segments.get(visit.index).map(|segment| segment.serial);
         // Where the last pass ended, lest those at the end come too short.
@@ -145,7 +164,7 @@ impl Pipeline {
                 if visit.refusal.is_some() || is_done || has_to_wait {
                     continue;
                 }
-                if now_ns > deadline_ns {
+                if is_over(now_ns) {
                     *next_serial = segment.serial;
                     return;
                 }

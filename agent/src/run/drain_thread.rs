@@ -74,6 +74,10 @@ impl Shared {
         std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn has_requests(&self) -> bool {
+        !self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -177,7 +181,8 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         watcher.discard_events();
         let is_scrape = !requests.is_empty();
         let mut pause_ns = 0;
-        if has_more_files || watcher.due_ns(is_scrape) <= clock() {
+        let is_listing_due = has_more_files || watcher.due_ns(is_scrape) <= clock();
+        if is_listing_due && !(is_scrape && watcher.may_wait(clock())) {
             let begin_ns = clock();
             let listing = watcher.list(clock);
             has_more_files = pipeline.reconcile(&listing, begin_ns);
@@ -186,7 +191,9 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         }
         let is_ready = shared.is_ready.load(Ordering::Relaxed);
         let scope = if is_scrape || !is_ready { Scope::All } else { Scope::Due };
-        let report = pipeline.pass(scope, &clock);
+        // A scrape waits for no more than the round that is under way.
+        let is_wanted = || scope == Scope::Due && shared.has_requests();
+        let report = pipeline.pass_unless(scope, &clock, &is_wanted);
         if is_scrape {
             // The clients may have gone meanwhile; the snapshot is cheap to drop.
             let snapshot = pipeline.snapshot(clock());

@@ -196,12 +196,20 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "records_per_pass",
-        help: "Records read from one process in a pass, four times as many in a scrape's; a \
-               definition counts as 64.",
+        help: "Records read from one process in a pass; a definition counts as 256.",
         form: Form::Count,
         low: 65_536,
         high: 1 << 30,
         field: |limits| Field::Word(&mut limits.records_per_pass),
+    },
+    LimitKey {
+        key: "records_per_scrape",
+        help: "Records read from one process for a scrape, which waits for them: as many as 64 \
+               lanes of the usual length hold. If there are more, the scrape is incomplete.",
+        form: Form::Count,
+        low: 4096,
+        high: 1 << 30,
+        field: |limits| Field::Word(&mut limits.records_per_scrape),
     },
     LimitKey {
         key: "records_per_second",
