@@ -103,13 +103,18 @@ check-e2e: ## The whole system from outside: real processes, real HTTP, real Pro
 	    --bins --examples
 	$(CARGO) test -p ringmeter-tests --profile e2e -- --test-threads 1
 
-# The binaries in the images are not the released ones, which take minutes to build; see `image`.
+# The released binaries take minutes to build: make containers CONTAINERS_PROFILE=release
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+CONTAINERS_PROFILE ?= demo
+STATIC_WORKER = $(TARGET_DIR)/$(STATIC_TARGET)/$(CONTAINERS_PROFILE)/worker
+IMAGES = IMAGE_PROFILE=$(CONTAINERS_PROFILE) IMAGE_TARGET=$(STATIC_TARGET) \
+    IMAGE_PACKAGES="-p ringmeter-tests --bin worker" \
+    IMAGE_BUILDER="tests/podman.sh build --format docker --network none" deploy/image.sh test
 .PHONY: check-containers
 check-containers: ## Images, and agent and service in real containers; needs root
-	IMAGE_PROFILE=demo IMAGE_TARGET=$(STATIC_TARGET) IMAGE_PACKAGES="-p ringmeter-tests --bin worker" \
-	    IMAGE_BUILDER="tests/podman.sh build --format docker --network none" deploy/image.sh test
-	RINGMETER_TEST_STATIC_WORKER=$(TARGET_DIR)/$(STATIC_TARGET)/demo/worker \
+	$(IMAGES)
+	RINGMETER_TEST_STATIC_WORKER=$(STATIC_WORKER) \
+	    CONTAINERS_PROFILE=$(CONTAINERS_PROFILE) \
 	    $(CARGO) test -p ringmeter-tests --profile e2e --features containers --test containers \
 	    -- --test-threads 1
 

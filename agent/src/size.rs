@@ -30,12 +30,14 @@ const SDK_SERIES_BYTES: u64 = 400;
 /// What the SDK allocates once, blank segments in stock included.
 const SDK_BASE_BYTES: u64 = 256 << 10;
 
-/// An agent that has nothing to do, program pages included.
-const AGENT_BASE_BYTES: u64 = 4_300_000;
+/// What is resident of the released program itself, of its 8.2 MB.
+const AGENT_PROGRAM_BYTES: u64 = 5_270_000;
+/// An agent that has nothing to do.
+const AGENT_BASE_BYTES: u64 = AGENT_PROGRAM_BYTES + 1_300_000;
 /// What the agent keeps of a metric: definition, text of its head.
 const AGENT_METRIC_BYTES: u64 = 600;
 /// What the agent keeps of a counter or gauge, its line in the rendered text included.
-const AGENT_SCALAR_BYTES: u64 = 420;
+const AGENT_SCALAR_BYTES: u64 = 370;
 /// What the agent keeps of a histogram or summary besides its octaves.
 const AGENT_DISTRIBUTION_BYTES: u64 = 4_600;
 /// Powers of two over which the values of a distribution are assumed to spread: 1 to 256.
@@ -46,7 +48,7 @@ const OCTAVE_BYTES: u64 = SLICE_WORDS as u64 * 8;
 const SUMMARY_SLOTS: u64 = 6;
 /// What the agent keeps of a process, and of each of its series.
 const AGENT_PROCESS_BYTES: u64 = 12 << 10;
-const AGENT_PROCESS_SERIES_BYTES: u64 = 64;
+const AGENT_PROCESS_SERIES_BYTES: u64 = 140;
 /// The ledger's own areas that every agent has.
 const LEDGER_BLOCKS_BASE: u64 = 16;
 /// A file on tmpfs takes whole pages.
@@ -73,6 +75,8 @@ pub struct Sizes {
     pub app_memory_bytes: u64,
     /// The agent's resident memory.
     pub agent_rss_bytes: u64,
+    /// The part of it that is the program itself.
+    pub agent_program_bytes: u64,
     /// The agent's memory request: resident memory and volume.
     pub agent_request_bytes: u64,
     /// The agent's memory limit.
@@ -237,6 +241,7 @@ impl Sizes {
             sdk_heap_bytes,
             app_memory_bytes,
             agent_rss_bytes,
+            agent_program_bytes: AGENT_PROGRAM_BYTES,
             agent_request_bytes,
             agent_limit_bytes: mebibytes(memory_limit::needed_bytes(
                 agent_rss_bytes.saturating_sub(AGENT_BASE_BYTES),

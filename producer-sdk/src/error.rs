@@ -56,7 +56,7 @@ impl fmt::Display for ConfigError {
 
 impl core::error::Error for ConfigError {}
 
-/// Why a producer has no segment.
+/// Why a producer has no segment, or its segment no room for more.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -75,6 +75,11 @@ pub enum OpenError {
     },
     /// There are as many segments as the limit allows: is the agent running?
     TooManySegments {
+        /// The limit.
+        limit: u32,
+    },
+    /// There are as many lanes in the segment as the limit allows, and threads own all of them.
+    TooManyLanes {
         /// The limit.
         limit: u32,
     },
@@ -147,6 +152,9 @@ impl fmt::Display for OpenError {
                 "there are {limit} segments in the directory already, the limit; start the agent, \
                  which removes those of ended processes, or raise segments_max"
             ),
+            Self::TooManyLanes { limit } => {
+                write!(f, "threads own all {limit} lanes; raise lanes_max, or have fewer threads")
+            }
             Self::MemoryLimit { needed_bytes, left_bytes } => write!(
                 f,
                 "{needed_bytes} bytes of shared memory are needed and the memory limit leaves \

@@ -58,6 +58,14 @@ impl Inner {
         }
     }
 
+    /// Remembers why a thread got no lane, or that one got one. Neither waits nor frees memory:
+    /// called while recording.
+    pub(crate) fn keep_lane_refusal(&self, error: Option<OpenError>) {
+        if let Ok(mut refusal) = self.lane_refusal.try_lock() {
+            *refusal = error;
+        }
+    }
+
     /// Gives a segment what was registered while it had no room. The caller holds the
     /// registration lock.
     pub(crate) fn catch_up(&self, segment: &'static Segment) -> Result<(), OpenError> {
@@ -175,6 +183,8 @@ mod linux {
             })?;
             let ancestor = self.shared.get();
             self.shared.set(segment);
+            // A parent's is not this process'.
+            self.keep_lane_refusal(None);
             if let Some(ancestor) = ancestor {
                 ancestor.close_inherited();
             }

@@ -55,6 +55,9 @@ pub enum Status {
         /// Why metrics that were registered last are not in the segment yet, if that is so. They
         /// count in this process' own memory until there is room.
         pending: Option<String>,
+        /// Why threads get no lane, if that is so. They record into cells until there is one:
+        /// nothing is lost, each record costs several times as much.
+        no_lane: Option<String>,
         /// Settings that could not be used and were replaced by their defaults.
         problems: Vec<ConfigError>,
     },
@@ -137,6 +140,7 @@ impl Producer {
             registry: Registry::new(),
             place: Leaked::empty(),
             reason: Mutex::new(None),
+            lane_refusal: Mutex::new(None),
         }));
         if let Some(producer) = PRODUCERS.get(slot as usize) {
             producer.set(inner);
@@ -156,12 +160,13 @@ impl Producer {
     /// Where the records go, and if not into a segment, why.
     #[must_use]
     pub fn status(&self) -> Status {
-        let reason = self.reason();
+        let reason = said(&self.inner.reason);
         if let Some((segment, path)) = self.inner.segment().and_then(|s| Some((s, s.path()?))) {
             let is_behind = segment.definition_count() < self.inner.registry.log.len();
             return Status::Shared {
                 path: path.to_owned(),
                 pending: reason.filter(|_| is_behind),
+                no_lane: said(&self.inner.lane_refusal).filter(|_| !segment.has_free_lane()),
                 problems: self.inner.config_problems.clone(),
             };
         }
@@ -171,12 +176,6 @@ impl Producer {
         }
         let reason = problem.or(reason).unwrap_or_else(|| OpenError::PrivateOnly.to_string());
         Status::Private { reason }
-    }
-
-    /// What the last attempt to open or to grow failed with.
-    fn reason(&self) -> Option<String> {
-        let reason = self.inner.reason.try_lock().ok()?;
-        reason.as_ref().map(ToString::to_string)
     }
 
     /// Tries now to open a segment, or to give it what it had no room for; says whether there is
@@ -217,6 +216,11 @@ impl Producer {
         let family = self.inner.family(options.definition(kind, &[]), false)?;
         self.inner.series(family, &options.label_values())
     }
+}
+
+/// What the last attempt failed with, unless somebody is writing it.
+fn said(reason: &Mutex<Option<OpenError>>) -> Option<String> {
+    reason.try_lock().ok()?.as_ref().map(ToString::to_string)
 }
 
 /// Slots given back by producers that were not kept.

@@ -178,6 +178,8 @@ pub(crate) struct Inner {
     pub(crate) place: Leaked<Place>,
     /// Why there is no segment.
     pub(crate) reason: Mutex<Option<OpenError>>,
+    /// Why the thread that asked last for a lane got none.
+    pub(crate) lane_refusal: Mutex<Option<OpenError>>,
 }
 
 /// Where segments and acks are.

@@ -117,12 +117,16 @@ fn claim(inner: &Inner, segment: &Segment, slot: &Slot, patience: Patience) -> O
         return None;
     }
     let lane = match segment.claim_lane(inner.registry.cell_ranges(), patience) {
-        Ok(lane) => lane,
+        Ok(lane) => {
+            inner.keep_lane_refusal(None);
+            lane
+        }
         Err(NoLane::Contended) => {
             slot[ACK].store_relaxed(CONTENDED_INTERVAL_RECORDS);
             return None;
         }
-        Err(NoLane::Left) => {
+        Err(NoLane::Left(error)) => {
+            inner.keep_lane_refusal(Some(error));
             slot[ACK].store_relaxed(ACK_READ_INTERVAL_RECORDS.into());
             return None;
         }

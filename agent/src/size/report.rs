@@ -114,6 +114,7 @@ fn json(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
         ("agent_volume_bytes", sizes.agent_volume_bytes),
         ("app_memory_bytes", sizes.app_memory_bytes),
         ("agent_rss_bytes", sizes.agent_rss_bytes),
+        ("agent_program_bytes", sizes.agent_program_bytes),
         ("agent_request_bytes", sizes.agent_request_bytes),
         ("agent_limit_bytes", sizes.agent_limit_bytes),
     ];

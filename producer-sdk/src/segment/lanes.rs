@@ -9,6 +9,7 @@ use ringmeter_layout::segment::{
 use ringmeter_layout::word::Word;
 
 use super::{Growth, Segment};
+use crate::error::OpenError;
 use crate::os::Uncancelled;
 
 /// Whether a claim may wait for another thread.
@@ -24,8 +25,9 @@ pub(crate) enum Patience {
 pub(crate) enum NoLane {
     /// Another thread is claiming, or the segment is growing.
     Contended,
-    /// All are taken, and there is no room for another.
-    Left,
+    /// All are taken, and why there is not another. Holds no memory of its own: it is made, and
+    /// let go, while recording.
+    Left(OpenError),
 }
 
 /// The part of a ring that may be written without asking again.
@@ -106,12 +108,22 @@ impl Segment {
         });
         let index = match claimed {
             Some(lane) => lane,
-            None => self.add_lane(&mut growth, taken).ok_or(NoLane::Left)?,
+            None => self.add_lane(&mut growth, taken).map_err(NoLane::Left)?,
         };
         if let Some(claims) = self.control(index, offset_of!(RawControl, claims)) {
             claims.store_relaxed(claims.load_relaxed().wrapping_add(1));
         }
         Ok(index)
+    }
+
+    /// Whether there is a lane that nobody owns.
+    pub(crate) fn has_free_lane(&self) -> bool {
+        let lanes_max = self.parts.get().map_or(0, |parts| parts.lanes_max);
+        let lane_count = self.live(offset_of!(RawLive, lane_count)).map_or(0, Word::load_acquire);
+        (0..lanes_max).take_while(|lane| u64::from(*lane) < lane_count).any(|lane| {
+            let state = self.control(lane, offset_of!(RawControl, state));
+            state.is_some_and(|state| state.load_relaxed() == LANE_FREE)
+        })
     }
 
     /// Hands a lane back; the next owner goes on from its tail.
@@ -126,24 +138,25 @@ impl Segment {
         &self,
         growth: &mut Growth,
         taken: impl Iterator<Item = (u64, u64)> + Clone,
-    ) -> Option<u32> {
-        let parts = self.parts.get()?;
+    ) -> Result<u32, OpenError> {
+        let parts = self.parts.get().ok_or(OpenError::Unsupported)?;
         let index = growth.lane_count;
         if index >= parts.lanes_max {
-            return None;
+            return Err(OpenError::TooManyLanes { limit: parts.lanes_max });
         }
         let length = chunk_aligned_bytes(parts.lane_capacity.size_bytes());
-        let offset = self.grow(growth, ChunkKind::Lanes, length, taken.clone()).ok()?;
+        let offset = self.grow(growth, ChunkKind::Lanes, length, taken.clone())?;
         // Where there is no room for cells the lane does without: counters write records then.
         let cells = self.add_lane_cells(growth, taken).unwrap_or(0);
-        self.control(index, offset_of!(RawControl, ring_offset_bytes))?.store_relaxed(offset);
-        self.control(index, offset_of!(RawControl, cells_offset_bytes))?.store_relaxed(cells);
-        self.control(index, offset_of!(RawControl, state))?.store_relaxed(LANE_CLAIMED);
+        let set = |field, value| self.control(index, field).map(|word| word.store_relaxed(value));
+        set(offset_of!(RawControl, ring_offset_bytes), offset).ok_or(OpenError::Unsupported)?;
+        set(offset_of!(RawControl, cells_offset_bytes), cells).ok_or(OpenError::Unsupported)?;
+        set(offset_of!(RawControl, state), LANE_CLAIMED).ok_or(OpenError::Unsupported)?;
         growth.lane_count += 1;
-        let count = self.live(offset_of!(RawLive, lane_count))?;
+        let count = self.live(offset_of!(RawLive, lane_count)).ok_or(OpenError::Unsupported)?;
         // PAIRS WITH: `lane-count`, the agent's read of the live words before control lines.
         count.store_release(growth.lane_count.into());
-        Some(index)
+        Ok(index)
     }
 
     /// Room for the cells of a lane: several lanes share a chunk.

@@ -23,7 +23,7 @@ pub(crate) enum Patience {
 /// See the supported systems' type.
 pub(crate) enum NoLane {
     Contended,
-    Left,
+    Left(OpenError),
 }
 
 /// See the supported systems' type.
@@ -92,6 +92,7 @@ never! {
     sum_of_lane_cells(offset_in_lane_bytes: u32) -> u64;
     stretch(lane: u32, position: u64, ack: u64) -> Option<Stretch>;
     release_lane(lane: u32);
+    has_free_lane() -> bool;
     has_defined(log_index: u64) -> bool;
     place_cells(kind: ChunkKind, offset_bytes: u64, length_bytes: u64) -> Result<(), OpenError>;
     definition_count() -> usize;

@@ -13,12 +13,26 @@ fn size(arguments: &[&str], name: &str) -> f64 {
     after.split([',', '}']).next().and_then(|text| text.parse().ok()).expect(name)
 }
 
-fn resident_bytes(container: &Container) -> f64 {
+/// What of a program is resident, by the name of a line in its `/proc/<pid>/status`.
+fn resident_bytes(container: &Container, name: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", container.process_id()));
     let status = status.expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
-    let kibibytes: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("kB");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a size");
+    let kibibytes = line.trim_start_matches(':').split_whitespace().next();
+    let kibibytes: f64 = kibibytes.and_then(|number| number.parse().ok()).expect("kB");
     kibibytes * 1024.0
+}
+
+/// The agent's resident memory, with the released program: the one that `make check` builds is
+/// larger, so the part that is the program's own pages is taken from the calculation then.
+#[expect(clippy::print_stdout, reason = "the figures are worth keeping")]
+fn resident_as_released_bytes(agent: &Container, arguments: &[&str]) -> f64 {
+    let (all, own) = (resident_bytes(agent, "VmRSS"), resident_bytes(agent, "RssFile"));
+    if std::env::var("CONTAINERS_PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("pages of the program: {own}");
+        return all;
+    }
+    all - own + size(arguments, "agent_program_bytes")
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are worth keeping")]
@@ -46,7 +60,8 @@ fn compare(pod: &Pod, agent: &Container, arguments: &[&str]) {
     assert_close("segments", calculated, segments);
     let both = calculated + size(arguments, "agent_used_bytes");
     assert_close("all of tmpfs", both, segments + of_agent);
-    assert_close("resident", size(arguments, "agent_rss_bytes"), resident_bytes(agent));
+    let measured = resident_as_released_bytes(agent, arguments);
+    assert_close("resident", size(arguments, "agent_rss_bytes"), measured);
     assert!(segments <= size(arguments, "segments_volume_bytes"));
     assert!(of_agent <= size(arguments, "agent_volume_bytes"));
     assert_eq!(pod.scrape().value("ringmeter_memory_refusals_total"), 0.0, "the limit is enough");
