@@ -155,6 +155,11 @@ bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measur
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
 	$(CARGO) run --release -p ringmeter-benches --bin bench -- $(BENCH_ARGS)
 
+.PHONY: bench-here
+bench-here: ## What a record costs on this machine, in 20 seconds; BENCH_ARGS="--seconds 60" for longer
+	$(CARGO) build --release -p ringmeter-agent -p ringmeter --bin ringmeter --example record_cost
+	exec $(TARGET_DIR)/release/ringmeter bench $(BENCH_ARGS)
+
 # With BREAK, the agent is built with a feature that is never shipped, and breaks that promise.
 .PHONY: torture
 torture: ## Kills for SECONDS_MAX (3600); SEED=N repeats; BREAK=NAME is a control: 0 if it is caught
