@@ -16,7 +16,7 @@ export RINGMETER_TEST_PYTHON := $(CURDIR)/target/.venv/bin/python
 SCRATCH := tests/with-directory.sh
 
 # Cheapest first, so that the commonest mistakes are told first.
-STAGES := deps fmt tidy clippy docs unit portable msrv loom corpus e2e containers package
+STAGES := deps fmt tidy clippy docs unit instructions portable msrv loom corpus e2e containers package
 # Stages to leave out, by name: make check SKIP="e2e package"
 SKIP ?=
 
@@ -71,6 +71,16 @@ check-docs: ## Documentation builds without a warning
 .PHONY: check-unit
 check-unit: ## Unit, property and documentation tests of the three crates
 	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
+
+# Optimised as what ships is; without the agent and the peers, it is built in seconds.
+.PHONY: check-instructions
+check-instructions: ## What a record takes, in instructions, is what benches/instructions.toml says
+	$(CARGO) test --release -p ringmeter-instructions
+
+.PHONY: instructions
+instructions: ## Count the instructions of a record anew, and write them into the tree
+	$(CARGO) build --release -p ringmeter-instructions --bins
+	$(TARGET_DIR)/release/instructions
 
 # People develop on laptops: there the SDK must compile, and be disabled.
 .PHONY: check-portable
@@ -149,6 +159,11 @@ test: ## The quick tests only: style, unit, property, documentation
 bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measures some rows only
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
 	$(CARGO) run --release -p ringmeter-benches --bin bench -- $(BENCH_ARGS)
+
+.PHONY: bench-here
+bench-here: ## What a record costs on this machine, in 20 seconds; BENCH_ARGS="--seconds 60" for longer
+	$(CARGO) build --release -p ringmeter-agent -p ringmeter --bin ringmeter --example record_cost
+	exec $(TARGET_DIR)/release/ringmeter bench $(BENCH_ARGS)
 
 # With BREAK, the agent is built with a feature that is never shipped, and breaks that promise.
 .PHONY: torture

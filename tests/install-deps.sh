@@ -6,6 +6,7 @@
 #   prometheus_client      from PyPI into target/.venv (the reference text parser)
 #   kubernetes-validate    from PyPI into target/.venv (schemas of Kubernetes, 140 MB)
 #   podman, runc, netavark Debian packages (`make containers`)
+#   valgrind               Debian package `valgrind` (callgrind counts instructions)
 #   systemd-analyze        Debian package `systemd` (checks the service unit; starts nothing)
 # Run again at any time: with everything in place it finishes in well under a second.
 # Never starts or enables a service.
@@ -42,6 +43,7 @@ missing_packages() {
     have podman || echo podman
     have runc || echo runc
     [ -x /usr/lib/podman/netavark ] || echo netavark
+    have valgrind || echo valgrind
     have systemd-analyze || echo systemd
 }
 

@@ -22,8 +22,9 @@ use std::time::Duration;
 use clap::Parser;
 
 pub use demo::{
-    CHILD_COMMAND, ChildCommand, DemoArguments, DemoConfig, REQUESTS_PER_SECOND_DEFAULT,
-    REQUESTS_PER_SECOND_MAX, SECONDS_MAX,
+    BENCH_SECONDS_DEFAULT, BENCH_SECONDS_MAX, BenchArguments, BenchConfig, CHILD_COMMAND,
+    ChildCommand, DemoArguments, DemoConfig, REQUESTS_PER_SECOND_DEFAULT, REQUESTS_PER_SECOND_MAX,
+    SECONDS_MAX,
 };
 pub(crate) use duration::parse as parse_duration;
 pub use healthcheck::{HEALTH_PATH, HealthcheckArguments, HealthcheckConfig};
@@ -73,6 +74,9 @@ enum WrittenCommand {
     /// Show it all at work: start an agent and the example service, put the service under HTTP
     /// load, and watch the scrape. Ctrl-C ends it.
     Demo(DemoArguments),
+    /// Measure what a record costs on this machine, with an agent that reads and without one: one
+    /// table, after 20 seconds.
+    Bench(BenchArguments),
     /// Check a file for --web.config.file, and the certificates that it names, as the agent would:
     /// all problems at once. Exits with 0 if it is good, with 64 if not.
     CheckWebConfig {
@@ -80,7 +84,7 @@ enum WrittenCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Run a program that ends when its parent does; for `demo`.
+    /// Run a program that ends when its parent does; for `demo` and `bench`.
     #[command(name = CHILD_COMMAND, hide = true)]
     DemoChild(ChildCommand),
 }
@@ -200,6 +204,8 @@ pub enum Command {
     Size(SizeConfig),
     /// Run the demo.
     Demo(DemoConfig),
+    /// Measure what a record costs.
+    Bench(BenchConfig),
     /// Check a web configuration.
     CheckWebConfig(PathBuf),
     /// Become a child of the demo.
@@ -274,6 +280,9 @@ pub fn parse(
         }
         WrittenCommand::Demo(written) => {
             DemoConfig::check(&written).map(Command::Demo).map_err(ConfigError::Values)
+        }
+        WrittenCommand::Bench(written) => {
+            BenchConfig::check(&written).map(Command::Bench).map_err(ConfigError::Values)
         }
         WrittenCommand::CheckWebConfig { file } => Ok(Command::CheckWebConfig(file)),
         WrittenCommand::DemoChild(child) => Ok(Command::DemoChild(child)),

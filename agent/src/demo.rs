@@ -20,6 +20,8 @@ mod place;
 
 mod children;
 
+pub mod bench;
+
 mod load;
 mod report;
 mod view;

@@ -28,6 +28,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Healthcheck(config) => done(healthcheck::run(&config)),
         Command::Size(config) => done(size::run(&config, &mut io::stdout().lock())),
         Command::Demo(config) => demo::run(&config),
+        Command::Bench(config) => demo::bench::run(&config),
         Command::DemoChild(child) => {
             let error = demo::become_child(&child);
             let _ = writeln!(io::stderr().lock(), "cannot run {:?}: {error}", child.program);

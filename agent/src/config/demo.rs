@@ -1,5 +1,5 @@
-//! The flags of `ringmeter demo`. It reads no environment: what is set there is meant for
-//! production, and the demo must not meet it.
+//! The flags of `ringmeter demo` and `ringmeter bench`. They read no environment: what is set there
+//! is meant for production, and they must not meet it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,6 +66,66 @@ pub struct DemoConfig {
     pub service_listen_address: ListenAddress,
 }
 
+/// Seconds that `ringmeter bench` takes unless it is told otherwise.
+pub const BENCH_SECONDS_DEFAULT: u32 = 20;
+
+/// Longest that `ringmeter bench` may be told to take, seconds.
+pub const BENCH_SECONDS_MAX: u32 = 600;
+
+/// The flags of `ringmeter bench` as written: text, not checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct BenchArguments {
+    /// Take about this long, 2 to 600 [default: 20]
+    #[arg(long = "seconds", value_name = "N")]
+    pub seconds: Option<String>,
+
+    /// The program that records [default: record_cost, beside this program or in `examples` there]
+    #[arg(long = "producer-binary", value_name = "PATH")]
+    pub producer_binary: Option<OsString>,
+
+    /// Directory to record in, on a tmpfs; must exist, and is kept [default: a new one in
+    /// /dev/shm, removed at the end]
+    #[arg(long = "dir", value_name = "PATH")]
+    pub directory: Option<OsString>,
+}
+
+/// The configuration of `ringmeter bench` as used: every value checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BenchConfig {
+    /// How long to take, about.
+    pub duration: Duration,
+    /// The program that records; `None` for the usual places.
+    pub producer_binary: Option<PathBuf>,
+    /// Shared directory; `None` for a temporary one.
+    pub directory: Option<PathBuf>,
+}
+
+impl BenchConfig {
+    /// Turns what was written into what is used.
+    ///
+    /// # Errors
+    ///
+    /// All problems, in the order of the flags.
+    pub fn check(written: &BenchArguments) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader { variable: |_: &str| None, problems: Vec::new() };
+        let seconds = reader.value(written.seconds.as_deref(), ["--seconds"; 2], |text| {
+            whole_number(text, [BENCH_SECONDS_MIN, BENCH_SECONDS_MAX])
+        });
+        let directory = reader.path(written.directory.as_ref(), ["--dir"; 2]);
+        if !reader.problems.is_empty() {
+            return Err(reader.problems);
+        }
+        Ok(Self {
+            duration: Duration::from_secs(seconds.unwrap_or(BENCH_SECONDS_DEFAULT).into()),
+            producer_binary: written.producer_binary.as_ref().map(PathBuf::from),
+            directory,
+        })
+    }
+}
+
+/// Less would be a handful of batches of each kind.
+const BENCH_SECONDS_MIN: u32 = 2;
+
 /// A program that ends when its parent does.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ChildCommand {
@@ -86,12 +146,12 @@ impl DemoConfig {
     pub fn check(written: &DemoArguments) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { variable: |_: &str| None, problems: Vec::new() };
         let seconds = reader.value(written.seconds.as_deref(), ["--seconds"; 2], |text| {
-            whole_number(text, SECONDS_MAX)
+            whole_number(text, [1, SECONDS_MAX])
         });
         let requests_per_second = reader.value(
             written.requests_per_second.as_deref(),
             ["--requests-per-second"; 2],
-            |text| whole_number(text, REQUESTS_PER_SECOND_MAX),
+            |text| whole_number(text, [1, REQUESTS_PER_SECOND_MAX]),
         );
         let directory = reader.path(written.directory.as_ref(), ["--dir"; 2]);
         let web_listen_address = reader.value(
@@ -127,9 +187,9 @@ fn over_tcp(text: &str) -> Result<ListenAddress, Reason> {
     }
 }
 
-fn whole_number(text: &str, high: u32) -> Result<u32, Reason> {
-    let number = text.parse().ok().filter(|number| (1..=high).contains(number));
-    number.ok_or(Reason::Number { low: 1, high: high.into() })
+fn whole_number(text: &str, [low, high]: [u32; 2]) -> Result<u32, Reason> {
+    let number = text.parse().ok().filter(|number| (low..=high).contains(number));
+    number.ok_or(Reason::Number { low: low.into(), high: high.into() })
 }
 
 #[cfg(test)]
@@ -190,6 +250,18 @@ mod tests {
         assert_eq!(texts.len(), 5, "{texts:?}");
         assert_eq!(texts[0], "--seconds \"0\": must be a whole number from 1 to 86400");
         assert!(texts[1].ends_with("must be a whole number from 1 to 100000"), "{}", texts[1]);
+    }
+
+    #[test]
+    fn a_bench_is_short() {
+        let Ok(Command::Bench(config)) = run(&["ringmeter", "bench"]) else { panic!("no bench") };
+        assert_eq!(config.duration, Duration::from_secs(20));
+        assert_eq!((config.producer_binary, config.directory), (None, None));
+        let bad = run(&["ringmeter", "bench", "--seconds=1", "--dir=relative"]);
+        let Err(ConfigError::Values(problems)) = bad else { panic!("no problems") };
+        assert_eq!(problems.len(), 2);
+        let text = problems[0].to_string();
+        assert_eq!(text, "--seconds \"1\": must be a whole number from 2 to 600");
     }
 
     #[test]

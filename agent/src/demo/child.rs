@@ -17,7 +17,7 @@ use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_pdeathsig;
@@ -45,7 +45,7 @@ pub fn become_child(child: &ChildCommand) -> io::Error {
     }
     // It may have ended before we asked.
     if parent_id() != child.parent {
-        return io::Error::other("the demo has ended already");
+        return io::Error::other("the parent has ended already");
     }
     Command::new(program).args(arguments).exec()
 }
@@ -56,6 +56,8 @@ pub(super) struct Child {
     name: &'static str,
     process: std::process::Child,
     lines: Arc<Mutex<Lines>>,
+    /// Each reads a pipe to its end.
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What a child wrote.
@@ -101,7 +103,7 @@ impl Child {
         command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let process = command.process_group(0).spawn()?;
-        let mut child = Self { name, process, lines: Arc::default() };
+        let mut child = Self { name, process, lines: Arc::default(), readers: Vec::new() };
         if let Some(pipe) = child.process.stdout.take() {
             child.collect(pipe)?;
         }
@@ -112,7 +114,7 @@ impl Child {
     }
 
     /// Reads a pipe to its end, on a thread of its own.
-    fn collect(&self, pipe: impl Read + Send + 'static) -> io::Result<()> {
+    fn collect(&mut self, pipe: impl Read + Send + 'static) -> io::Result<()> {
         let lines = Arc::clone(&self.lines);
         let read = move || {
             let mut pipe = BufReader::new(pipe);
@@ -120,7 +122,14 @@ impl Child {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).add(line);
             }
         };
-        thread::Builder::new().name(format!("{} output", self.name)).spawn(read).map(|_| ())
+        let reader = thread::Builder::new().name(format!("{} output", self.name)).spawn(read)?;
+        self.readers.push(reader);
+        Ok(())
+    }
+
+    /// Whether everything that it wrote has been read: its pipes are closed.
+    pub(super) fn is_read(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
     }
 
     /// What it is called in messages.

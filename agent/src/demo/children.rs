@@ -12,7 +12,7 @@ use super::DemoError;
 use super::child::Child;
 use super::samples::Samples;
 use crate::client::Client;
-use crate::config::DemoConfig;
+use crate::config::{DemoConfig, ListenAddress};
 
 /// For each step of the start; far more than a loaded machine needs.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,7 +47,7 @@ impl Children {
     /// Starts both, and waits until a scrape of the agent shows the service, ready for load.
     pub(super) async fn start(config: &DemoConfig, directory: &Path) -> Result<Self, DemoError> {
         let service = find_service(config.service_binary.as_deref())?;
-        let (agent, agent_address) = start_agent(config, directory).await?;
+        let (agent, agent_address) = start_agent(&config.web_listen_address, directory).await?;
         let (service, service_address) = start_service(config, &service, directory).await?;
         let scraper = Client::new(agent_address);
         let mut children = Self { service, agent, service_address, agent_address, scraper };
@@ -130,13 +130,14 @@ impl Children {
     }
 }
 
-async fn start_agent(
-    config: &DemoConfig,
+/// Starts an agent, and waits until it is ready.
+pub(super) async fn start_agent(
+    address: &ListenAddress,
     directory: &Path,
 ) -> Result<(Child, SocketAddr), DemoError> {
     let program = std::env::current_exe()
         .map_err(|error| DemoError::Io { purpose: "find this program's own file", error })?;
-    let address = config.web_listen_address.to_string();
+    let address = address.to_string();
     let arguments = [
         "agent",
         "--web.listen-address",
@@ -189,15 +190,16 @@ async fn start_service(
     Ok((child, reachable(address)))
 }
 
-fn start(
+pub(super) fn start(
     name: &'static str,
     program: &Path,
     arguments: &[&str],
     directory: &Path,
 ) -> Result<Child, DemoError> {
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    let service = program.file_stem().unwrap_or_default();
     let variables: [(&str, &OsStr); 2] =
-        [("RINGMETER_DIR", directory.as_os_str()), ("RINGMETER_SERVICE", "http_service".as_ref())];
+        [("RINGMETER_DIR", directory.as_os_str()), ("RINGMETER_SERVICE", service)];
     Child::start(name, program, &arguments, &variables)
         .map_err(|error| DemoError::Start { child: name, error })
 }
@@ -260,6 +262,14 @@ fn logfmt_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn find_service(named: Option<&Path>) -> Result<PathBuf, DemoError> {
+    find("http_service", named)?.map_err(|tried| DemoError::NoService { tried })
+}
+
+/// Finds an example of the SDK, which this program does not contain; or where it was looked for.
+pub(super) fn find(
+    example: &str,
+    named: Option<&Path>,
+) -> Result<Result<PathBuf, Vec<PathBuf>>, DemoError> {
     let tried = match named {
         Some(path) => vec![path.to_owned()],
         None => {
@@ -268,14 +278,15 @@ fn find_service(named: Option<&Path>) -> Result<PathBuf, DemoError> {
                 error,
             })?;
             let beside = own.parent().unwrap_or(Path::new("."));
-            vec![beside.join("http_service"), beside.join("examples/http_service")]
+            vec![beside.join(example), beside.join("examples").join(example)]
         }
     };
     match tried.iter().find(|path| path.is_file()) {
         // A bare name would be looked up in $PATH.
         Some(path) => std::path::absolute(path)
+            .map(Ok)
             .map_err(|error| DemoError::Io { purpose: "find the current directory", error }),
-        None => Err(DemoError::NoService { tried }),
+        None => Ok(Err(tried)),
     }
 }
 

@@ -44,6 +44,25 @@ pub(super) enum DemoError {
         /// Where it was looked for.
         tried: Vec<PathBuf>,
     },
+    /// The program that records has not been built, or lies elsewhere.
+    NoProducer {
+        /// Where it was looked for.
+        tried: Vec<PathBuf>,
+    },
+    /// The program that records wrote a line that means nothing.
+    Line {
+        /// The line.
+        line: String,
+    },
+    /// Not all calls are in a scrape.
+    Counts {
+        /// The metric.
+        metric: String,
+        /// Calls that were made.
+        made: u64,
+        /// Calls that are shown.
+        shown: u64,
+    },
     /// A system call failed.
     Io {
         /// What it was for.
@@ -128,17 +147,26 @@ impl fmt::Display for DemoError {
             Self::DirectoryRemove { path, error } => {
                 write!(f, "cannot remove {}: {error}. Remove it by hand", path.display())
             }
-            Self::NoService { tried } => {
-                let tried: Vec<String> =
-                    tried.iter().map(|path| path.display().to_string()).collect();
-                write!(
-                    f,
-                    "there is no example service at {}. Build it (cargo build -p ringmeter \
-                     --example http_service, in the profile of this program), or name it with \
-                     --service-binary",
-                    tried.join(" or ")
-                )
-            }
+            Self::NoService { tried } => write!(
+                f,
+                "there is no example service at {}. Build it (cargo build -p ringmeter \
+                 --example http_service, in the profile of this program), or name it with \
+                 --service-binary",
+                list(tried)
+            ),
+            Self::NoProducer { tried } => write!(
+                f,
+                "the program that records, `record_cost`, links the SDK and so is not part of this \
+                 one, and there is none at {}. In a clone of the repository: make bench-here, or \
+                 cargo install --path producer-sdk --example record_cost, which puts it beside an \
+                 installed ringmeter. --producer-binary names it elsewhere",
+                list(tried)
+            ),
+            Self::Line { line } => write!(f, "the program that records wrote {line:?}"),
+            Self::Counts { metric, made, shown } => write!(
+                f,
+                "{made} calls were made of {metric}, and a scrape shows {shown}: please report this"
+            ),
             Self::Io { purpose, error } => write!(f, "cannot {purpose}: {error}"),
             Self::Start { child, error } => write!(f, "cannot start the {child}: {error}"),
             Self::Ended { child, status, lines } => {
@@ -155,6 +183,11 @@ impl fmt::Display for DemoError {
             Self::Interrupted => f.write_str("interrupted"),
         }
     }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    shown.join(" or ")
 }
 
 /// The last lines of a child, if it wrote any.
