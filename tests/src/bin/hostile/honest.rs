@@ -40,7 +40,8 @@ impl Honest {
             let path = directory.join(format!("progress-{number}"));
             progress.push(Progress::create(&path).expect("a progress file"));
             let arguments = format!(
-                "--progress {} --threads {THREADS} --lane-capacity 4096 --lanes 8 --lane-cells 8 --seed {}",
+                "--progress {} --threads {THREADS} --lane-capacity 4096 --lanes 8 --lane-cells 8 \
+                 --seed {}",
                 path.display(),
                 seed + number
             );
