@@ -39,10 +39,12 @@ macro_rules! from_display {
 }
 
 from_display!(
+    cadence::MetricError,
     std::io::Error,
     fmt::Error,
     nix::Error,
     prometheus::Error,
+    serde_json::Error,
     ringmeter::OpenError,
     ringmeter::RegisterError,
     ringmeter_agent::snapshot::ShapeError,

@@ -66,13 +66,15 @@ pub struct Plan {
 /// Rounds below which an interval is not worth its name.
 pub const QUIET_ROUNDS_MIN: usize = 30;
 /// CPU time of a measurement divided by its wall time, below which it was disturbed.
-const CPU_SHARE_MIN: f64 = 0.97;
+pub const CPU_SHARE_MIN: f64 = 0.97;
 
 /// What the rounds gave.
 #[derive(Debug, Clone)]
 pub struct Rounds {
     /// By subject and round: nanoseconds per call, mean over threads and stretches.
     pub ns_per_call: Vec<Vec<f64>>,
+    /// Rounds that were measured.
+    pub all: usize,
     /// Rounds that were used.
     pub used: usize,
     /// Rounds that were disturbed; left out while enough others remain.
@@ -175,7 +177,7 @@ fn summary(subjects: &[Subject], rounds: &[Vec<Sample>]) -> Rounds {
         rounds.iter().filter(|round| !enough || is_quiet(subjects, round)).collect();
     let column = |index: usize| used.iter().map(|round| round[index].ns_per_call).collect();
     let ns_per_call = (0..subjects.len()).map(column).collect();
-    Rounds { ns_per_call, used: used.len(), noisy }
+    Rounds { ns_per_call, all: rounds.len(), used: used.len(), noisy }
 }
 
 /// Runs a schedule on all threads; by thread and step.
@@ -277,7 +279,8 @@ fn percentiles(call: impl Fn()) -> Tail {
 }
 
 /// Processor time that this thread has used.
-fn cpu_time() -> Duration {
+#[must_use]
+pub fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

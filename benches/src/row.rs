@@ -2,7 +2,7 @@
 
 use crate::error::Outcome;
 use crate::measure::{Plan, Subject, Tail, measure, tail};
-use crate::statistics::{Random, Ratio, Verdict, median, ratio};
+use crate::statistics::{Estimate, Goal, Random, Verdict, median, ratio};
 
 /// A question, and everything needed to answer it.
 pub struct Row {
@@ -18,8 +18,6 @@ pub struct Row {
     pub rivals: usize,
     /// Largest ratio that is good enough.
     pub goal: Option<f64>,
-    /// Ratio that is aimed at beyond it.
-    pub aim: Option<f64>,
     /// Unit of the times shown.
     pub unit: Unit,
     /// Counts the records that our lanes had no room for so far, where they should have.
@@ -82,14 +80,14 @@ pub struct Answer {
     pub unit: Unit,
     /// As the row's.
     pub goal: Option<f64>,
-    /// As the row's.
-    pub aim: Option<f64>,
     /// What each subject took, ours first.
     pub taken: Vec<Taken>,
     /// Index in `taken` of what the ratio was taken to.
     pub rival: usize,
     /// Ours divided by the fastest rival.
-    pub ratio: Ratio,
+    pub ratio: Estimate,
+    /// Rounds that were measured.
+    pub measured: usize,
     /// Rounds that were used.
     pub rounds: usize,
     /// Rounds that were disturbed.
@@ -102,13 +100,30 @@ impl Answer {
     /// Whether the goal is reached, if there is one.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        self.goal.map(|goal| Verdict::of(self.ratio, goal))
+        self.goal.map(|goal| Verdict::of(self.ratio, Goal::AtMost(goal)))
     }
 
-    /// Whether what is aimed at is reached.
+    /// Both sides in a few words.
     #[must_use]
-    pub fn aim_verdict(&self) -> Option<Verdict> {
-        self.aim.map(|aim| Verdict::of(self.ratio, aim))
+    pub fn summary(&self) -> String {
+        let Some((ours, rival)) = self.pair() else { return String::new() };
+        let unit = self.unit.as_str();
+        let mut text =
+            format!("{:.2} {unit} : {:.2} {unit} of {}", ours.median, rival.median, rival.name);
+        if let (Some(ours), Some(theirs)) = (ours.tail, rival.tail) {
+            let (ours, theirs) = (ours.p99_99, theirs.p99_99);
+            text.push_str(&format!("; p99.99 of single calls {ours:.0} : {theirs:.0} ns"));
+        }
+        if self.spilled > 0 {
+            text.push_str(&format!("; {} records spilled", self.spilled));
+        }
+        text
+    }
+
+    /// What ours took, and the rival.
+    #[must_use]
+    pub fn pair(&self) -> Option<(&Taken, &Taken)> {
+        Some((self.taken.first()?, self.taken.get(self.rival)?))
     }
 }
 
@@ -143,10 +158,10 @@ impl Row {
             title: self.title,
             unit: self.unit,
             goal: self.goal,
-            aim: self.aim,
             taken,
             rival,
             ratio,
+            measured: measured.all,
             rounds: measured.used,
             noisy: measured.noisy,
             spilled,
