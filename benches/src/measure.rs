@@ -245,12 +245,17 @@ pub struct Tail {
 /// Calls timed one by one for a tail: a hundred of them are beyond the last percentile.
 const TAIL_CALLS: u64 = 1_000_000;
 
-/// Times single calls of a subject on this thread.
+/// How long reading the clock takes.
+#[must_use]
+pub fn clock_tail() -> Tail {
+    percentiles(|| ())
+}
+
+/// Times single calls of a subject on this thread, and takes off what the clock takes.
 ///
 /// # Errors
 /// When the subject does not record what it is told to.
-pub fn tail(subject: &Subject) -> Outcome<Tail> {
-    let clock = percentiles(|| ());
+pub fn tail(subject: &Subject, clock: Tail) -> Outcome<Tail> {
     let before = (subject.total)()?;
     let measured = percentiles(|| (subject.calls)(0, 1));
     compare(subject, before, Stretches { count: TAIL_CALLS, calls: 1 })?;

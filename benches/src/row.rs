@@ -1,7 +1,7 @@
 //! A row of the table: ours beside the others, and what was wanted.
 
 use crate::error::Outcome;
-use crate::measure::{Plan, Subject, Tail, measure, tail};
+use crate::measure::{Plan, Subject, Tail, clock_tail, measure, tail};
 use crate::statistics::{Estimate, Goal, Random, Verdict, median, ratio};
 
 /// A question, and everything needed to answer it.
@@ -65,7 +65,7 @@ pub struct Taken {
     pub min: f64,
     /// Median round.
     pub median: f64,
-    /// Single calls on one thread, where they were timed.
+    /// Single calls on one thread, of ours and of what it is compared with, where they were timed.
     pub tail: Option<Tail>,
 }
 
@@ -139,19 +139,23 @@ impl Row {
             .map_err(|failure| failure.during(self.id))?;
         let spilled = spilled()? - spilled_before;
         let scale = self.unit.per_ns();
-        let mut taken = Vec::new();
-        for (subject, ns) in self.subjects.iter().zip(&measured.ns_per_call) {
-            let single = || tail(subject).map_err(|failure| failure.during(self.id));
-            taken.push(Taken {
-                name: subject.name.clone(),
-                min: ns.iter().copied().fold(f64::INFINITY, f64::min) * scale,
-                median: median(ns) * scale,
-                tail: if self.has_tail { Some(single()?) } else { None },
-            });
-        }
+        let taken = self.subjects.iter().zip(&measured.ns_per_call).map(|(subject, ns)| Taken {
+            name: subject.name.clone(),
+            min: ns.iter().copied().fold(f64::INFINITY, f64::min) * scale,
+            median: median(ns) * scale,
+            tail: None,
+        });
+        let mut taken: Vec<Taken> = taken.collect();
         let rival = (1..=self.rivals)
             .min_by(|a, b| taken[*a].median.total_cmp(&taken[*b].median))
             .unwrap_or(0);
+        if self.has_tail {
+            let clock = clock_tail();
+            for index in [0, rival] {
+                let single = tail(&self.subjects[index], clock);
+                taken[index].tail = Some(single.map_err(|failure| failure.during(self.id))?);
+            }
+        }
         let ratio = ratio(&measured.ns_per_call[0], &measured.ns_per_call[rival], random);
         Ok(Answer {
             id: self.id,

@@ -82,12 +82,12 @@ impl Options {
 /// Only what this machine lacks is left out; a row that records wrongly ends the run.
 #[expect(clippy::print_stdout, reason = "the table is what the program is for")]
 fn measure(options: &Options, setup: &Setup, report: &mut Report) -> Outcome<()> {
-    let mut random = Random::new(options.seed);
+    let (mut random, begin) = (Random::new(options.seed), Instant::now());
     for entry in rows::ALL.iter().filter(|entry| options.wants(entry.id, entry.is_quick)) {
         match (entry.make)(setup) {
             Ok(row) => {
                 let answer = row.answer(&mut random)?;
-                println!("{}", progress(&answer));
+                println!("{:>4} s{}", begin.elapsed().as_secs(), progress(&answer));
                 report.answers.push(answer);
             }
             Err(why) => {
@@ -99,7 +99,9 @@ fn measure(options: &Options, setup: &Setup, report: &mut Report) -> Outcome<()>
     for entry in figures::ALL.iter().filter(|entry| options.wants(entry.id, entry.is_quick)) {
         match (entry.make)(setup, &mut random) {
             Ok(found) => {
-                found.figures.iter().for_each(|figure| println!("{}", figure_progress(figure)));
+                let seconds = begin.elapsed().as_secs();
+                let show = |figure| println!("{seconds:>4} s{}", figure_progress(figure));
+                found.figures.iter().for_each(show);
                 report.figures.extend(found.figures);
                 report.plots.extend(found.plots);
             }

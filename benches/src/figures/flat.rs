@@ -26,7 +26,7 @@ const QUICK_MIN: f64 = 2.0;
 /// Records begin to spill when this share of them does.
 const SPILL_SHARE: f64 = 0.01;
 /// The nap and the caches settle.
-const SETTLE: Duration = Duration::from_millis(30);
+const SETTLE: Duration = Duration::from_millis(25);
 const PAIRS: usize = 30;
 const RESTS_MAX: u32 = 1000;
 
@@ -131,7 +131,7 @@ pub(super) fn by_offered_rate(setup: &Setup, random: &mut Random) -> Outcome<Fou
     let lowest = setup.extent.pick(QUICK_MIN, 0.0);
     let rates = RATES.iter().copied().filter(|rate| *rate >= lowest).chain([f64::INFINITY]);
     for rate in rates {
-        windows.push((rate, bench.window(rate, setup.seconds(0.12, 1.0))?));
+        windows.push((rate, bench.window(rate, setup.seconds(0.1, 1.0))?));
     }
     let spills = |(_, window): &&(f64, Window)| window.spilled_share > SPILL_SHARE;
     let (point, at_point) = *windows.iter().find(spills).ok_or_else(|| {
@@ -144,7 +144,7 @@ pub(super) fn by_offered_rate(setup: &Setup, random: &mut Random) -> Outcome<Fou
             sides.reverse();
         }
         for (rate, shares) in sides {
-            shares.push(bench.window(rate, setup.seconds(0.06, 0.25))?.cpu_share);
+            shares.push(bench.window(rate, setup.seconds(0.05, 0.25))?.cpu_share);
         }
     }
     bench.check()?;

@@ -54,7 +54,7 @@ pub(super) fn idle(setup: &Setup, random: &mut Random) -> Outcome<Found> {
     // Its naps grow to their longest.
     sleep(Duration::from_secs(1));
     let mut shares = Vec::new();
-    for _ in 0..setup.extent.pick(10, 60) {
+    for _ in 0..setup.extent.pick(8, 60) {
         let (begin, cpu) = (Instant::now(), agent.cpu_time()?);
         sleep(WINDOW);
         let used = agent.cpu_time()?.saturating_sub(cpu);

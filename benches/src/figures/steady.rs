@@ -54,8 +54,8 @@ pub(super) fn rate(setup: &Setup, random: &mut Random) -> Outcome<Found> {
     let directory = setup.scratch.directory("steady")?;
     let offer = Offer::new(&directory, 1000, 0)?;
     let _agent = Agent::start(setup.agent_binary()?, &directory)?;
-    let later = setup.seconds(1.5, 4.0);
-    let idle = setup.seconds(1.0, 3.0);
+    let later = setup.seconds(0.8, 4.0);
+    let idle = setup.seconds(0.8, 3.0);
     let goes: Outcome<Vec<Go>> =
         (0..setup.extent.pick(3, 10)).map(|_| go(&offer, idle, later)).collect();
     let goes = goes?;

@@ -17,9 +17,9 @@ use crate::work::some_work;
 use instruments::Instruments;
 use scraper::Scraper;
 
-const ROUNDS: usize = 40;
-/// Requests in a measurement: eight are beyond the 99.9th percentile.
-const REQUESTS: usize = 8000;
+const ROUNDS: usize = 32;
+/// Requests in a measurement: five are beyond the 99.9th percentile, ten in a full run.
+const REQUESTS: [usize; 2] = [5000, 10_000];
 /// Requests before a measurement begins.
 const WARM_UP: usize = 500;
 /// Portions of 40 ns of work in a request: about 5 µs.
@@ -72,24 +72,28 @@ impl Service {
         }
     }
 
-    fn measure(&mut self, instruments: &Instruments) -> Outcome<Latency> {
+    fn measure(&mut self, requests: usize, instruments: &Instruments) -> Outcome<Latency> {
         for number in 0..WARM_UP {
             self.request(number, instruments)?;
         }
-        let mut times = Vec::with_capacity(REQUESTS);
-        for number in 0..REQUESTS {
+        let mut times = Vec::with_capacity(requests);
+        for number in 0..requests {
             let begin = Instant::now();
             self.request(number, instruments)?;
             times.push(begin.elapsed().as_secs_f64() * 1e6);
         }
         times.sort_unstable_by(f64::total_cmp);
-        let at = |per_thousand: usize| times[REQUESTS * per_thousand / 1000];
+        let at = |per_thousand: usize| times[requests * per_thousand / 1000];
         Ok(Latency { p50: at(500), p99: at(990), p99_9: at(999) })
     }
 }
 
 /// Column by instrument, in rounds of random order.
-fn rounds(subjects: &[Instruments], random: &mut Random) -> Outcome<Vec<Vec<Latency>>> {
+fn rounds(
+    subjects: &[Instruments],
+    requests: usize,
+    random: &mut Random,
+) -> Outcome<Vec<Vec<Latency>>> {
     let scraper = Scraper::new();
     let mut service = Service::new()?;
     let mut columns = vec![Vec::new(); subjects.len()];
@@ -98,16 +102,16 @@ fn rounds(subjects: &[Instruments], random: &mut Random) -> Outcome<Vec<Vec<Late
         random.shuffle(&mut order);
         for index in &order {
             scraper.aim(subjects[*index].address);
-            columns[*index].push(service.measure(&subjects[*index])?);
+            columns[*index].push(service.measure(requests, &subjects[*index])?);
         }
     }
     let scrapes = scraper.end()?;
     for subject in subjects {
-        let requests = ROUNDS * (REQUESTS + WARM_UP);
+        let made = ROUNDS * (requests + WARM_UP);
         let counted = (subject.counted)()?;
-        if subject.address.is_some() && counted != requests as f64 {
+        if subject.address.is_some() && counted != made as f64 {
             let name = &subject.name;
-            return Err(Failure::new(format!("{name} counted {counted} of {requests} requests")));
+            return Err(Failure::new(format!("{name} counted {counted} of {made} requests")));
         }
     }
     if scrapes < ROUNDS as u64 {
@@ -124,7 +128,8 @@ pub(super) fn requests(setup: &Setup, random: &mut Random) -> Outcome<Found> {
         subjects.push(instruments::metrics()?);
         subjects.push(instruments::otel()?);
     }
-    let columns = rounds(&subjects, random)?;
+    let [few, many] = REQUESTS;
+    let columns = rounds(&subjects, setup.extent.pick(few, many), random)?;
     let column =
         |index: usize, of: fn(&Latency) -> f64| columns[index].iter().map(of).collect::<Vec<f64>>();
     let tails: Vec<Vec<f64>> =
