@@ -45,6 +45,7 @@ from_display!(
     nix::Error,
     prometheus::Error,
     serde_json::Error,
+    toml::de::Error,
     ringmeter::OpenError,
     ringmeter::RegisterError,
     ringmeter_agent::snapshot::ShapeError,

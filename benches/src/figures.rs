@@ -3,6 +3,7 @@
 mod first;
 mod flat;
 mod idle;
+mod instructions;
 mod memory;
 mod pass;
 pub mod processes;
@@ -56,6 +57,7 @@ const fn full(id: &'static str, make: Maker) -> Entry {
 
 /// All of them, in the order of the table.
 pub const ALL: &[Entry] = &[
+    quick("instructions", instructions::pinned),
     quick("steady", steady::rate),
     quick("agent-pass", pass::rates),
     quick("agent-idle", idle::idle),

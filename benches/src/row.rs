@@ -82,6 +82,8 @@ pub struct Answer {
     pub goal: Option<f64>,
     /// What each subject took, ours first.
     pub taken: Vec<Taken>,
+    /// As the row's.
+    pub rivals: usize,
     /// Index in `taken` of what the ratio was taken to.
     pub rival: usize,
     /// Ours divided by the fastest rival.
@@ -110,6 +112,9 @@ impl Answer {
         let unit = self.unit.as_str();
         let mut text =
             format!("{:.2} {unit} : {:.2} {unit} of {}", ours.median, rival.median, rival.name);
+        if let Some(next) = self.next() {
+            text.push_str(&format!(" (then {:.2} {unit} of {})", next.median, next.name));
+        }
         if let (Some(ours), Some(theirs)) = (ours.tail, rival.tail) {
             let (ours, theirs) = (ours.p99_99, theirs.p99_99);
             text.push_str(&format!("; p99.99 of single calls {ours:.0} : {theirs:.0} ns"));
@@ -118,6 +123,13 @@ impl Answer {
             text.push_str(&format!("; {} records spilled", self.spilled));
         }
         text
+    }
+
+    /// The second fastest peer.
+    fn next(&self) -> Option<&Taken> {
+        let others = (1..=self.rivals).filter(|index| *index != self.rival);
+        let others = others.filter_map(|index| self.taken.get(index));
+        others.min_by(|a, b| a.median.total_cmp(&b.median))
     }
 
     /// What ours took, and the rival.
@@ -163,6 +175,7 @@ impl Row {
             unit: self.unit,
             goal: self.goal,
             taken,
+            rivals: self.rivals,
             rival,
             ratio,
             measured: measured.all,

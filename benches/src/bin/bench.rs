@@ -14,7 +14,7 @@ use ringmeter_benches::{figures, rows};
 const USAGE: &str = "\
 Usage: bench [ROW...] [--quick yes] [--rounds N] [--seed N] [--agent PATH] [--out DIR]
 
-  ROW          measure these rows only; a prefix is enough; results are not written
+  ROW          measure these rows only; a prefix is enough; results are written to --out only
   --quick yes  what has a goal, in less than a minute; writes quick.json
   --rounds N   rounds per row (64; quick 40)
   --seed N     start of the random order and of the data (1)
@@ -31,7 +31,7 @@ struct Options {
     rounds: Option<usize>,
     seed: u64,
     agent: Option<PathBuf>,
-    out: PathBuf,
+    out: Option<PathBuf>,
 }
 
 impl Options {
@@ -43,7 +43,7 @@ impl Options {
             rounds: None,
             seed: 1,
             agent: Some(beside).filter(|path| path.exists()),
-            out: Path::new(env!("CARGO_MANIFEST_DIR")).join("results"),
+            out: None,
         };
         while let Some(argument) = arguments.next() {
             if !argument.starts_with('-') {
@@ -60,7 +60,7 @@ impl Options {
                 "--rounds" => options.rounds = Some(number()?.max(1) as usize),
                 "--seed" => options.seed = number()?.into(),
                 "--agent" => options.agent = Some(value.into()),
-                "--out" => options.out = value.into(),
+                "--out" => options.out = Some(value.into()),
                 _ => return Err(Failure::new(USAGE)),
             }
         }
@@ -72,6 +72,12 @@ impl Options {
         let is_named = |name: &String| id.starts_with(name.as_str()) || name.starts_with(id);
         let is_asked = self.rows.is_empty() || self.rows.iter().any(is_named);
         is_asked && (is_quick || self.extent == Extent::Full)
+    }
+
+    /// Where results are written: those of some rows only where one is told to.
+    fn directory(&self) -> Option<PathBuf> {
+        let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        self.out.clone().or_else(|| self.rows.is_empty().then(usual))
     }
 
     fn command(&self) -> String {
@@ -139,12 +145,12 @@ fn run() -> Outcome<()> {
     let measured = report.answers.iter().map(|answer| answer.measured).sum();
     report.noise = busy.noise(measured, disturbed);
     println!("\n{}", report.table());
-    if options.rows.is_empty() {
-        report.write_quick(&options.out)?;
-        println!("written: {}/quick.json", options.out.display());
+    if let Some(directory) = options.directory() {
+        report.write_quick(&directory)?;
+        println!("written: {}/quick.json", directory.display());
         if options.extent == Extent::Full {
-            report.write(&options.out, "bench")?;
-            println!("written: {}/bench.{{json,md}}", options.out.display());
+            report.write(&directory, "bench")?;
+            println!("written: {}/bench.{{json,md}} and plots", directory.display());
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ const PROCESSES: [usize; 3] = [1, 8, 64];
 /// Over all processes, and nothing at all.
 const PER_SECOND: [u32; 2] = [1_000_000, 0];
 const SERIES: usize = 100;
-const WINDOW: Duration = Duration::from_millis(250);
+const WINDOW: Duration = Duration::from_millis(200);
 const WINDOWS: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);

@@ -54,10 +54,10 @@ pub(super) fn rate(setup: &Setup, random: &mut Random) -> Outcome<Found> {
     let directory = setup.scratch.directory("steady")?;
     let offer = Offer::new(&directory, 1000, 0)?;
     let _agent = Agent::start(setup.agent_binary()?, &directory)?;
-    let later = setup.seconds(0.8, 4.0);
-    let idle = setup.seconds(0.8, 3.0);
+    let later = setup.seconds(0.8, 3.0);
+    let idle = setup.seconds(0.8, 2.0);
     let goes: Outcome<Vec<Go>> =
-        (0..setup.extent.pick(3, 10)).map(|_| go(&offer, idle, later)).collect();
+        (0..setup.extent.pick(3, 8)).map(|_| go(&offer, idle, later)).collect();
     let goes = goes?;
     let of = |value: fn(&Go) -> f64| goes.iter().map(value).collect::<Vec<f64>>();
     let made: u64 = goes.iter().map(|go| go.later_made).sum();

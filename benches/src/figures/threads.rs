@@ -18,7 +18,7 @@ const HELP: &str = "Counts of many threads.";
 const THREADS: [usize; 5] = [1, 2, 4, 8, 16];
 const ROUNDS: usize = 30;
 /// Long enough that threads meet, whoever runs when.
-const CALLS: u64 = 400_000;
+const CALLS: u64 = 204_800;
 /// What one call of a stretch records before its lane is looked at.
 const STRETCH: u64 = 2048;
 
