@@ -108,9 +108,9 @@ pub struct Line {
     pub note: String,
 }
 
-/// Numbers that JSON has.
+/// Numbers that JSON has, with five decimals: more than a run repeats.
 fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
+    value.is_finite().then_some((value * 1e5).round() / 1e5)
 }
 
 impl Line {

@@ -148,7 +148,10 @@ fn totals(subjects: &[Subject]) -> Outcome<Vec<Total>> {
 }
 
 /// Whether the subject's total is what it must be.
-fn compare(subject: &Subject, before: Total, stretches: Stretches) -> Outcome<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn compare(subject: &Subject, before: Total, stretches: Stretches) -> Outcome<()> {
     let found = (subject.total)()?;
     let expected = (subject.expected)(before, stretches);
     if found == expected {

@@ -7,10 +7,11 @@ use std::thread;
 use super::Found;
 use crate::error::{Failure, Outcome};
 use crate::figure::Figure;
-use crate::measure::{Subject, cpu_time};
+use crate::measure::{Stretches, Subject, compare, cpu_time};
 use crate::peers;
 use crate::plot::{Axis, Curve, Plot};
 use crate::setup::Setup;
+use crate::stand_in::Total;
 use crate::statistics::{Random, median};
 use crate::work::{Values, dense};
 
@@ -91,6 +92,8 @@ pub(super) fn growth(setup: &Setup, random: &mut Random) -> Outcome<Found> {
             .map(|subject| Curve { name: subject.name.clone(), points: Vec::new() })
             .collect();
         for threads in THREADS {
+            let before: Outcome<Vec<Total>> =
+                subjects.iter().map(|subject| (subject.total)()).collect();
             let mut samples = vec![Vec::new(); subjects.len()];
             let mut order: Vec<usize> = (0..subjects.len()).collect();
             for _ in 0..ROUNDS {
@@ -98,6 +101,10 @@ pub(super) fn growth(setup: &Setup, random: &mut Random) -> Outcome<Found> {
                 for index in &order {
                     samples[*index].push(per_call(&subjects[*index], threads)?);
                 }
+            }
+            let count = (ROUNDS * threads) as u64 * (CALLS / STRETCH);
+            for (subject, before) in subjects.iter().zip(before?) {
+                compare(subject, before, Stretches { count, calls: STRETCH })?;
             }
             for (index, subject) in subjects.iter().enumerate() {
                 let name = &subject.name;
