@@ -156,7 +156,7 @@ test: ## The quick tests only: style, unit, property, documentation
 	$(SCRATCH) $(CARGO) test -p ringmeter-layout -p ringmeter -p ringmeter-agent --all-features
 
 .PHONY: bench
-bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measures some rows only
+bench: ## What it costs beside its peers, in 15 minutes; BENCH_ARGS="counter" measures some rows only
 	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
 	$(CARGO) run --release -p ringmeter-benches --bin bench -- $(BENCH_ARGS)
 
@@ -164,6 +164,11 @@ bench: ## What it costs beside its peers: one table; BENCH_ARGS="counter" measur
 bench-here: ## What a record costs on this machine, in 20 seconds; BENCH_ARGS="--seconds 60" for longer
 	$(CARGO) build --release -p ringmeter-agent -p ringmeter --bin ringmeter --example record_cost
 	exec $(TARGET_DIR)/release/ringmeter bench $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: ## What has a goal, in a minute: one table, and benches/results/quick.json
+	$(CARGO) build --release -p ringmeter-agent --bin ringmeter
+	$(CARGO) run --release -p ringmeter-benches --bin bench -- --quick yes $(BENCH_ARGS)
 
 # With BREAK, the agent is built with a feature that is never shipped, and breaks that promise.
 .PHONY: torture

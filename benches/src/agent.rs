@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::error::{Failure, Outcome};
@@ -48,7 +49,7 @@ impl Agent {
             if let Some(status) = agent.child.try_wait()? {
                 return Err(Failure::new(format!("the agent ended: {status}")));
             }
-            if agent.get("/-/ready").is_ok() {
+            if get(agent.address, "/-/ready").is_ok() {
                 return Ok(agent);
             }
             sleep(POLL);
@@ -56,26 +57,60 @@ impl Agent {
         Err(Failure::new(format!("the agent was not ready in {PATIENCE:?}")))
     }
 
+    /// Stops it where it is, until it is ended.
+    ///
+    /// # Errors
+    /// When it has ended by itself.
+    pub fn stop(&self) -> Outcome<()> {
+        Ok(kill(Pid::from_raw(self.id()?), Signal::SIGSTOP)?)
+    }
+
+    /// Kills it, as a crash does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn crash(mut self) -> Outcome<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Processor time that it has used, in all its threads.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu_time(&self) -> Outcome<Duration> {
+        let clock = clock_getcpuclockid(Pid::from_raw(self.id()?))?;
+        Ok(clock_gettime(clock)?.into())
+    }
+
+    /// Memory that it has in use, bytes.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident_bytes(&self) -> Outcome<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib << 10).ok_or_else(|| Failure::new("/proc does not tell the memory"))
+    }
+
+    /// A scrape, as a server asks for it.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub fn scrape(&self) -> Outcome<String> {
+        get(self.address, "/metrics")
+    }
+
     fn id(&self) -> Outcome<i32> {
         i32::try_from(self.child.id()).map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// The body of a page, if it is there.
-    fn get(&self, path: &str) -> Outcome<String> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let host = self.address;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .ok_or_else(|| Failure::new(format!("{path}: no answer")))?;
-        if head.starts_with("HTTP/1.1 200") {
-            Ok(body.to_owned())
-        } else {
-            Err(Failure::new(format!("{path}: {}", head.lines().next().unwrap_or_default())))
-        }
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A sample of a metric without labels, from a scrape; zero where it is not there yet.
@@ -83,9 +118,28 @@ impl Agent {
     /// # Errors
     /// When the agent does not answer.
     pub fn scraped(&self, name: &str) -> Outcome<f64> {
-        let page = self.get("/metrics")?;
+        let page = get(self.address, "/metrics")?;
         let sample = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(sample.and_then(|value| value.parse().ok()).unwrap_or(0.0))
+    }
+}
+
+/// The body of a page, if it is there.
+///
+/// # Errors
+/// When there is no answer, or another one than 200.
+pub fn get(address: SocketAddr, path: &str) -> Outcome<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) =
+        answer.split_once("\r\n\r\n").ok_or_else(|| Failure::new(format!("{path}: no answer")))?;
+    if head.starts_with("HTTP/1.1 200") {
+        Ok(body.to_owned())
+    } else {
+        Err(Failure::new(format!("{path}: {}", head.lines().next().unwrap_or_default())))
     }
 }
 
@@ -133,8 +187,9 @@ impl Drop for Apart {
 impl Drop for Agent {
     fn drop(&mut self) {
         if let Ok(id) = self.id() {
-            // It may have ended by itself.
+            // It may have ended by itself, or be stopped.
             let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+            let _ = kill(Pid::from_raw(id), Signal::SIGCONT);
         }
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {

@@ -39,10 +39,13 @@ macro_rules! from_display {
 }
 
 from_display!(
+    cadence::MetricError,
     std::io::Error,
     fmt::Error,
     nix::Error,
     prometheus::Error,
+    serde_json::Error,
+    toml::de::Error,
     ringmeter::OpenError,
     ringmeter::RegisterError,
     ringmeter_agent::snapshot::ShapeError,

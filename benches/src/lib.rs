@@ -22,8 +22,22 @@ pub mod agent;
 
 pub mod measure;
 
+pub mod work;
+
+pub mod plot;
+
+pub mod offer;
+
+pub mod setup;
+
 pub mod row;
 
+pub mod figure;
+
+pub mod peers;
+
 pub mod rows;
+
+pub mod figures;
 
 pub mod report;

@@ -1,10 +1,13 @@
-//! What the numbers were measured on.
+//! What the numbers were measured on, and what else went on there.
 
+use std::fmt;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
+
 /// The machine, the build and the moment: without them a number says nothing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     /// Processor, and whether it is a virtual one.
     pub processor: String,
@@ -35,6 +38,52 @@ impl Machine {
             date: date(),
             load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         }
+    }
+}
+
+/// What disturbed a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Noise {
+    /// Share of processor time that the hypervisor gave to others, per cent.
+    pub stolen_percent: f64,
+    /// Rounds of rows that were measured.
+    pub rounds: usize,
+    /// Rounds in which a thread had its processor for less than 97 % of the time.
+    pub disturbed_rounds: usize,
+}
+
+impl fmt::Display for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stolen_percent, rounds, disturbed_rounds } = self;
+        write!(f, "{disturbed_rounds} of {rounds} rounds disturbed, {stolen_percent:.1} % stolen")
+    }
+}
+
+/// What the processors were busy with so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Busy {
+    stolen: f64,
+    all: f64,
+}
+
+impl Busy {
+    /// Until now.
+    #[must_use]
+    pub fn now() -> Self {
+        let stat = read("/proc/stat");
+        let ticks = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+        // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user.
+        let ticks: Vec<f64> = ticks.take(8).map(|tick| tick.parse().unwrap_or(0.0)).collect();
+        Self { stolen: ticks.get(7).copied().unwrap_or(0.0), all: ticks.iter().sum() }
+    }
+
+    /// What disturbed a run that began then, of so many rounds, some of them disturbed.
+    #[must_use]
+    pub fn noise(self, rounds: usize, disturbed_rounds: usize) -> Noise {
+        let now = Self::now();
+        let all = (now.all - self.all).max(1.0);
+        let stolen_percent = (now.stolen - self.stolen) / all * 100.0;
+        Noise { stolen_percent, rounds, disturbed_rounds }
     }
 }
 

@@ -66,13 +66,15 @@ pub struct Plan {
 /// Rounds below which an interval is not worth its name.
 pub const QUIET_ROUNDS_MIN: usize = 30;
 /// CPU time of a measurement divided by its wall time, below which it was disturbed.
-const CPU_SHARE_MIN: f64 = 0.97;
+pub const CPU_SHARE_MIN: f64 = 0.97;
 
 /// What the rounds gave.
 #[derive(Debug, Clone)]
 pub struct Rounds {
     /// By subject and round: nanoseconds per call, mean over threads and stretches.
     pub ns_per_call: Vec<Vec<f64>>,
+    /// Rounds that were measured.
+    pub all: usize,
     /// Rounds that were used.
     pub used: usize,
     /// Rounds that were disturbed; left out while enough others remain.
@@ -146,7 +148,10 @@ fn totals(subjects: &[Subject]) -> Outcome<Vec<Total>> {
 }
 
 /// Whether the subject's total is what it must be.
-fn compare(subject: &Subject, before: Total, stretches: Stretches) -> Outcome<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn compare(subject: &Subject, before: Total, stretches: Stretches) -> Outcome<()> {
     let found = (subject.total)()?;
     let expected = (subject.expected)(before, stretches);
     if found == expected {
@@ -175,7 +180,7 @@ fn summary(subjects: &[Subject], rounds: &[Vec<Sample>]) -> Rounds {
         rounds.iter().filter(|round| !enough || is_quiet(subjects, round)).collect();
     let column = |index: usize| used.iter().map(|round| round[index].ns_per_call).collect();
     let ns_per_call = (0..subjects.len()).map(column).collect();
-    Rounds { ns_per_call, used: used.len(), noisy }
+    Rounds { ns_per_call, all: rounds.len(), used: used.len(), noisy }
 }
 
 /// Runs a schedule on all threads; by thread and step.
@@ -243,12 +248,17 @@ pub struct Tail {
 /// Calls timed one by one for a tail: a hundred of them are beyond the last percentile.
 const TAIL_CALLS: u64 = 1_000_000;
 
-/// Times single calls of a subject on this thread.
+/// How long reading the clock takes.
+#[must_use]
+pub fn clock_tail() -> Tail {
+    percentiles(|| ())
+}
+
+/// Times single calls of a subject on this thread, and takes off what the clock takes.
 ///
 /// # Errors
 /// When the subject does not record what it is told to.
-pub fn tail(subject: &Subject) -> Outcome<Tail> {
-    let clock = percentiles(|| ());
+pub fn tail(subject: &Subject, clock: Tail) -> Outcome<Tail> {
     let before = (subject.total)()?;
     let measured = percentiles(|| (subject.calls)(0, 1));
     compare(subject, before, Stretches { count: TAIL_CALLS, calls: 1 })?;
@@ -277,7 +287,8 @@ fn percentiles(call: impl Fn()) -> Tail {
 }
 
 /// Processor time that this thread has used.
-fn cpu_time() -> Duration {
+#[must_use]
+pub fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

@@ -1,8 +1,8 @@
 //! A row of the table: ours beside the others, and what was wanted.
 
 use crate::error::Outcome;
-use crate::measure::{Plan, Subject, Tail, measure, tail};
-use crate::statistics::{Random, Ratio, Verdict, median, ratio};
+use crate::measure::{Plan, Subject, Tail, clock_tail, measure, tail};
+use crate::statistics::{Estimate, Goal, Random, Verdict, median, ratio};
 
 /// A question, and everything needed to answer it.
 pub struct Row {
@@ -18,8 +18,6 @@ pub struct Row {
     pub rivals: usize,
     /// Largest ratio that is good enough.
     pub goal: Option<f64>,
-    /// Ratio that is aimed at beyond it.
-    pub aim: Option<f64>,
     /// Unit of the times shown.
     pub unit: Unit,
     /// Counts the records that our lanes had no room for so far, where they should have.
@@ -67,7 +65,7 @@ pub struct Taken {
     pub min: f64,
     /// Median round.
     pub median: f64,
-    /// Single calls on one thread, where they were timed.
+    /// Single calls on one thread, of ours and of what it is compared with, where they were timed.
     pub tail: Option<Tail>,
 }
 
@@ -82,14 +80,16 @@ pub struct Answer {
     pub unit: Unit,
     /// As the row's.
     pub goal: Option<f64>,
-    /// As the row's.
-    pub aim: Option<f64>,
     /// What each subject took, ours first.
     pub taken: Vec<Taken>,
+    /// As the row's.
+    pub rivals: usize,
     /// Index in `taken` of what the ratio was taken to.
     pub rival: usize,
     /// Ours divided by the fastest rival.
-    pub ratio: Ratio,
+    pub ratio: Estimate,
+    /// Rounds that were measured.
+    pub measured: usize,
     /// Rounds that were used.
     pub rounds: usize,
     /// Rounds that were disturbed.
@@ -102,13 +102,40 @@ impl Answer {
     /// Whether the goal is reached, if there is one.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        self.goal.map(|goal| Verdict::of(self.ratio, goal))
+        self.goal.map(|goal| Verdict::of(self.ratio, Goal::AtMost(goal)))
     }
 
-    /// Whether what is aimed at is reached.
+    /// Both sides in a few words.
     #[must_use]
-    pub fn aim_verdict(&self) -> Option<Verdict> {
-        self.aim.map(|aim| Verdict::of(self.ratio, aim))
+    pub fn summary(&self) -> String {
+        let Some((ours, rival)) = self.pair() else { return String::new() };
+        let unit = self.unit.as_str();
+        let mut text =
+            format!("{:.2} {unit} : {:.2} {unit} of {}", ours.median, rival.median, rival.name);
+        if let Some(next) = self.next() {
+            text.push_str(&format!(" (then {:.2} {unit} of {})", next.median, next.name));
+        }
+        if let (Some(ours), Some(theirs)) = (ours.tail, rival.tail) {
+            let (ours, theirs) = (ours.p99_99, theirs.p99_99);
+            text.push_str(&format!("; p99.99 of single calls {ours:.0} : {theirs:.0} ns"));
+        }
+        if self.spilled > 0 {
+            text.push_str(&format!("; {} records spilled", self.spilled));
+        }
+        text
+    }
+
+    /// The second fastest peer.
+    fn next(&self) -> Option<&Taken> {
+        let others = (1..=self.rivals).filter(|index| *index != self.rival);
+        let others = others.filter_map(|index| self.taken.get(index));
+        others.min_by(|a, b| a.median.total_cmp(&b.median))
+    }
+
+    /// What ours took, and the rival.
+    #[must_use]
+    pub fn pair(&self) -> Option<(&Taken, &Taken)> {
+        Some((self.taken.first()?, self.taken.get(self.rival)?))
     }
 }
 
@@ -124,29 +151,34 @@ impl Row {
             .map_err(|failure| failure.during(self.id))?;
         let spilled = spilled()? - spilled_before;
         let scale = self.unit.per_ns();
-        let mut taken = Vec::new();
-        for (subject, ns) in self.subjects.iter().zip(&measured.ns_per_call) {
-            let single = || tail(subject).map_err(|failure| failure.during(self.id));
-            taken.push(Taken {
-                name: subject.name.clone(),
-                min: ns.iter().copied().fold(f64::INFINITY, f64::min) * scale,
-                median: median(ns) * scale,
-                tail: if self.has_tail { Some(single()?) } else { None },
-            });
-        }
+        let taken = self.subjects.iter().zip(&measured.ns_per_call).map(|(subject, ns)| Taken {
+            name: subject.name.clone(),
+            min: ns.iter().copied().fold(f64::INFINITY, f64::min) * scale,
+            median: median(ns) * scale,
+            tail: None,
+        });
+        let mut taken: Vec<Taken> = taken.collect();
         let rival = (1..=self.rivals)
             .min_by(|a, b| taken[*a].median.total_cmp(&taken[*b].median))
             .unwrap_or(0);
+        if self.has_tail {
+            let clock = clock_tail();
+            for index in [0, rival] {
+                let single = tail(&self.subjects[index], clock);
+                taken[index].tail = Some(single.map_err(|failure| failure.during(self.id))?);
+            }
+        }
         let ratio = ratio(&measured.ns_per_call[0], &measured.ns_per_call[rival], random);
         Ok(Answer {
             id: self.id,
             title: self.title,
             unit: self.unit,
             goal: self.goal,
-            aim: self.aim,
             taken,
+            rivals: self.rivals,
             rival,
             ratio,
+            measured: measured.all,
             rounds: measured.used,
             noisy: measured.noisy,
             spilled,

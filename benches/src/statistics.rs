@@ -1,4 +1,6 @@
-//! Medians, and intervals of their ratios.
+//! Medians, intervals of them and of their ratios, and what these say about a goal.
+
+use serde::Serialize;
 
 /// A small generator of random numbers (SplitMix64), so that a seed repeats a run's order.
 ///
@@ -49,10 +51,10 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// A ratio of two medians, with the interval in which 95 % of its bootstrap replicates lie.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ratio {
-    /// The ratio of the medians.
+/// A median, or a ratio of two, with the interval in which 95 % of its bootstrap replicates lie.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The median, or the ratio of the medians.
     pub value: f64,
     /// 2.5 % of the replicates are below.
     pub low: f64,
@@ -67,28 +69,82 @@ const REPLICATES: usize = 2000;
 ///
 /// The bootstrap draws whole rounds, so that what disturbed a round disturbs both sides.
 #[must_use]
-pub fn ratio(ours: &[f64], theirs: &[f64], random: &mut Random) -> Ratio {
+pub fn ratio(ours: &[f64], theirs: &[f64], random: &mut Random) -> Estimate {
     let rounds = ours.len().min(theirs.len());
-    let value = median(ours) / median(theirs);
-    if rounds == 0 {
-        return Ratio { value, low: f64::NAN, high: f64::NAN };
-    }
     let (mut drawn_ours, mut drawn_theirs) = (vec![0.0; rounds], vec![0.0; rounds]);
+    bootstrap(median(ours) / median(theirs), rounds, random, |rounds| {
+        for ((to_ours, to_theirs), round) in
+            drawn_ours.iter_mut().zip(&mut drawn_theirs).zip(rounds)
+        {
+            (*to_ours, *to_theirs) = (ours[*round], theirs[*round]);
+        }
+        median(&drawn_ours) / median(&drawn_theirs)
+    })
+}
+
+/// The median of a series.
+#[must_use]
+pub fn interval(values: &[f64], random: &mut Random) -> Estimate {
+    let mut drawn = vec![0.0; values.len()];
+    bootstrap(median(values), values.len(), random, |rounds| {
+        for (to, round) in drawn.iter_mut().zip(rounds) {
+            *to = values[*round];
+        }
+        median(&drawn)
+    })
+}
+
+/// The interval of a value that `replicate` calculates anew from rounds that were drawn.
+fn bootstrap(
+    value: f64,
+    rounds: usize,
+    random: &mut Random,
+    mut replicate: impl FnMut(&[usize]) -> f64,
+) -> Estimate {
+    if rounds == 0 {
+        return Estimate { value, low: f64::NAN, high: f64::NAN };
+    }
+    let mut drawn = vec![0; rounds];
     let mut replicates: Vec<f64> = (0..REPLICATES)
         .map(|_| {
-            for (to_ours, to_theirs) in drawn_ours.iter_mut().zip(&mut drawn_theirs) {
-                let round = random.below(rounds);
-                (*to_ours, *to_theirs) = (ours[round], theirs[round]);
-            }
-            median(&drawn_ours) / median(&drawn_theirs)
+            drawn.iter_mut().for_each(|round| *round = random.below(rounds));
+            replicate(&drawn)
         })
         .collect();
     replicates.sort_unstable_by(f64::total_cmp);
     let tail = REPLICATES / 40;
-    Ratio { value, low: replicates[tail], high: replicates[REPLICATES - 1 - tail] }
+    Estimate { value, low: replicates[tail], high: replicates[REPLICATES - 1 - tail] }
 }
 
-/// What a measured ratio says about a goal.
+/// What was wanted of a value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// This at most.
+    AtMost(f64),
+    /// This at least.
+    AtLeast(f64),
+}
+
+impl Goal {
+    /// The limit itself.
+    #[must_use]
+    pub const fn limit(self) -> f64 {
+        match self {
+            Self::AtMost(limit) | Self::AtLeast(limit) => limit,
+        }
+    }
+
+    /// `≤` or `≥`.
+    #[must_use]
+    pub const fn sign(self) -> char {
+        match self {
+            Self::AtMost(_) => '≤',
+            Self::AtLeast(_) => '≥',
+        }
+    }
+}
+
+/// What a measured value says about a goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The whole interval is within the goal.
@@ -100,12 +156,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Compares a ratio with the largest one wanted.
+    /// Compares a value with what was wanted.
     #[must_use]
-    pub fn of(ratio: Ratio, goal: f64) -> Self {
-        if ratio.high <= goal {
+    pub fn of(measured: Estimate, goal: Goal) -> Self {
+        let (worst_holds, best_fails) = match goal {
+            Goal::AtMost(most) => (measured.high <= most, measured.low > most),
+            Goal::AtLeast(least) => (measured.low >= least, measured.high < least),
+        };
+        if worst_holds {
             Self::Holds
-        } else if ratio.low > goal {
+        } else if best_fails {
             Self::FallsShort
         } else {
             Self::Undecided
@@ -166,9 +226,28 @@ mod tests {
 
     #[test]
     fn verdicts_follow_the_interval() {
-        let measured = Ratio { value: 0.3, low: 0.28, high: 0.32 };
-        assert_eq!(Verdict::of(measured, 0.32), Verdict::Holds);
-        assert_eq!(Verdict::of(measured, 0.30), Verdict::Undecided);
-        assert_eq!(Verdict::of(measured, 0.27), Verdict::FallsShort);
+        let measured = Estimate { value: 0.3, low: 0.28, high: 0.32 };
+        assert_eq!(Verdict::of(measured, Goal::AtMost(0.32)), Verdict::Holds);
+        assert_eq!(Verdict::of(measured, Goal::AtMost(0.30)), Verdict::Undecided);
+        assert_eq!(Verdict::of(measured, Goal::AtMost(0.27)), Verdict::FallsShort);
+        assert_eq!(Verdict::of(measured, Goal::AtLeast(0.28)), Verdict::Holds);
+        assert_eq!(Verdict::of(measured, Goal::AtLeast(0.30)), Verdict::Undecided);
+        assert_eq!(Verdict::of(measured, Goal::AtLeast(0.33)), Verdict::FallsShort);
+    }
+
+    #[test]
+    fn nothing_measured_decides_nothing() {
+        let nothing = interval(&[], &mut Random::new(1));
+        assert_eq!(Verdict::of(nothing, Goal::AtMost(1.0)), Verdict::Undecided);
+        assert_eq!(Verdict::of(nothing, Goal::AtLeast(1.0)), Verdict::Undecided);
+    }
+
+    #[test]
+    fn the_interval_of_a_median_holds_it() {
+        let values: Vec<f64> = (0..61).map(f64::from).collect();
+        let estimate = interval(&values, &mut Random::new(1));
+        assert_eq!(estimate.value, 30.0);
+        assert!(estimate.low < 30.0 && 30.0 < estimate.high, "{estimate:?}");
+        assert!(estimate.low > 10.0 && estimate.high < 50.0, "{estimate:?}");
     }
 }

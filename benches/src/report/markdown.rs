@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::{Report, interval, pair, time, wanted};
+use super::{Report, interval, time};
+use crate::figure::{Line, short};
 
 /// Encodes a report.
 ///
@@ -17,26 +18,82 @@ pub(super) fn encode(report: &Report) -> Result<String, fmt::Error> {
     writeln!(page, "- Linux {}, {}", machine.kernel, machine.compiler)?;
     writeln!(page, "- commit {}, {}", machine.commit, machine.date)?;
     writeln!(page, "- load average before the run {}", machine.load)?;
-    writeln!(page, "- seed {}, {} s\n", report.seed, report.seconds)?;
-    writeln!(page, "| what | ringmeter | compared with | ratio [95 %] | goal | aim |")?;
-    writeln!(page, "|---|---|---|---|---|---|")?;
-    for answer in &report.answers {
-        let Some((ours, rival)) = pair(answer) else { continue };
+    writeln!(page, "- seed {}, {} s; {}\n", report.seed, report.seconds, report.noise)?;
+    writeln!(page, "## Goals\n")?;
+    write_goals(&mut page, &report.lines())?;
+    for (id, why) in &report.missing {
+        writeln!(page, "\nNot measured: `{id}` ({why}).")?;
+    }
+    write_comparisons(&mut page, report)?;
+    write_figures(&mut page, report)?;
+    write_subjects(&mut page, report)?;
+    write_tails(&mut page, report)?;
+    Ok(page)
+}
+
+fn write_goals(page: &mut String, lines: &[Line]) -> fmt::Result {
+    writeln!(page, "| what | value [95 %] | goal | verdict | |")?;
+    writeln!(page, "|---|---|---|---|---|")?;
+    for line in lines {
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), short);
         writeln!(
             page,
-            "| {} | {} | {} {} | {} | {} | {} |",
+            "| {} (`{}`) | {} [{}, {}] {} | {} | {} | {} |",
+            line.title,
+            line.row,
+            number(line.value),
+            number(line.low),
+            number(line.high),
+            if line.unit == "ratio" { "" } else { line.unit },
+            line.wanted,
+            line.verdict,
+            line.note,
+        )?;
+    }
+    Ok(())
+}
+
+fn write_comparisons(page: &mut String, report: &Report) -> fmt::Result {
+    writeln!(page, "\n## Beside the fastest peer\n")?;
+    writeln!(page, "| what | ringmeter | compared with | ratio [95 %] |")?;
+    writeln!(page, "|---|---|---|---|")?;
+    for answer in &report.answers {
+        let Some((ours, rival)) = answer.pair() else { continue };
+        writeln!(
+            page,
+            "| {} | {} | {} {} | {} |",
             answer.title,
             time(ours.median, answer.unit),
             rival.name,
             time(rival.median, answer.unit),
             interval(answer),
-            wanted(answer.goal, answer.verdict()),
-            wanted(answer.aim, answer.aim_verdict()),
         )?;
     }
-    for (id, why) in &report.missing {
-        writeln!(page, "\nNot measured: `{id}` ({why}).")?;
+    Ok(())
+}
+
+fn write_figures(page: &mut String, report: &Report) -> fmt::Result {
+    writeln!(page, "\n## Agent and application\n")?;
+    writeln!(page, "| what | value [95 %] | samples | disturbed | |")?;
+    writeln!(page, "|---|---|---|---|---|")?;
+    for figure in &report.figures {
+        let estimate = figure.estimate;
+        let (low, high) = (short(estimate.low), short(estimate.high));
+        writeln!(
+            page,
+            "| {} | {} [{low}, {high}] {} | {} | {} | {} |",
+            figure.title,
+            short(estimate.value),
+            figure.unit,
+            figure.samples,
+            figure.disturbed,
+            figure.note,
+        )?;
     }
+    Ok(())
+}
+
+fn write_subjects(page: &mut String, report: &Report) -> fmt::Result {
     writeln!(page, "\n## Every subject\n")?;
     writeln!(page, "Per call, on each thread: fastest and median round.\n")?;
     writeln!(page, "| row | subject | fastest | median | rounds | disturbed | spilled |")?;
@@ -56,8 +113,7 @@ pub(super) fn encode(report: &Report) -> Result<String, fmt::Error> {
             )?;
         }
     }
-    write_tails(&mut page, report)?;
-    Ok(page)
+    Ok(())
 }
 
 fn write_tails(page: &mut String, report: &Report) -> fmt::Result {

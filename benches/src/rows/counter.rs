@@ -2,103 +2,37 @@
 
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter as ClientCounter;
-
-use super::{Setup, count, dense};
+use super::{beside, dense_row};
 use crate::error::Outcome;
 use crate::measure::Subject;
-use crate::row::{Row, Unit};
+use crate::peers;
+use crate::row::Row;
+use crate::setup::Setup;
+use crate::work::dense;
 
 const HELP: &str = "Counts calls.";
 
-/// Goal and aim of an uncontended counter.
-const ALONE: [Option<f64>; 2] = [Some(0.5), Some(0.30)];
+/// Of the fastest peer, uncontended.
+const ALONE: Option<f64> = Some(0.30);
 
-fn row(
-    setup: &Setup,
-    threads: usize,
-    [id, title]: [&'static str; 2],
-    subjects: Vec<Subject>,
-    [goal, aim]: [Option<f64>; 2],
-) -> Row {
-    Row {
-        id,
-        title,
-        plan: setup.dense(threads),
-        rivals: subjects.len() - 1,
-        subjects,
-        goal,
-        aim,
-        unit: Unit::Nanoseconds,
-        spilled: setup.spilled(),
-        has_tail: false,
-    }
-}
-
-/// The other crates' counters: one for all threads, or one for each.
-pub(super) fn peers(setup: &Setup, shared: bool) -> Outcome<Vec<Subject>> {
-    let pick = move |thread: usize| if shared { 0 } else { thread };
-    let integers = [integer()?, integer()?];
-    let shown = integers.clone();
-    let integer = setup.peer(
-        "prometheus IntCounter",
-        move |thread, calls| {
-            let counter = &integers[pick(thread)];
-            dense!(calls, _call => counter.inc());
-        },
-        move || count(shown.iter().map(|counter| counter.get() as f64).sum()),
-    );
-    let floats = [float()?, float()?];
-    let shown = floats.clone();
-    let float = setup.peer(
-        "prometheus Counter",
-        move |thread, calls| {
-            let counter = &floats[pick(thread)];
-            dense!(calls, _call => counter.inc());
-        },
-        move || count(shown.iter().map(prometheus::Counter::get).sum()),
-    );
-    let clients: [ClientCounter; 2] = Default::default();
-    let shown = clients.clone();
-    let client = setup.peer(
-        "prometheus-client Counter",
-        move |thread, calls| {
-            let counter = &clients[pick(thread)];
-            dense!(calls, _call => counter.inc());
-        },
-        move || count(shown.iter().map(|counter| counter.get() as f64).sum()),
-    );
-    Ok(vec![integer, float, client])
-}
-
-fn integer() -> Outcome<prometheus::IntCounter> {
-    Ok(prometheus::IntCounter::new("calls", HELP)?)
-}
-
-fn float() -> Outcome<prometheus::Counter> {
-    Ok(prometheus::Counter::new("calls", HELP)?)
-}
-
-fn shared(setup: &Setup, name: &'static str) -> Outcome<Vec<Subject>> {
+fn ours(setup: &Setup, name: &'static str) -> Outcome<Subject> {
     let counter = setup.producer.counter((name, HELP))?;
-    let ours = setup.ours(name, move |_, calls| {
+    Ok(setup.ours(name, move |_, calls| {
         dense!(calls, _call => counter.inc());
-    });
-    let mut subjects = vec![ours];
-    subjects.extend(peers(setup, true)?);
-    Ok(subjects)
+    }))
 }
 
 pub(super) fn one_thread(setup: &Setup) -> Outcome<Row> {
-    let subjects = shared(setup, "bench_counter_one_total")?;
-    let names = ["counter-1", "counter, one thread"];
-    Ok(row(setup, 1, names, subjects, ALONE))
+    let ours = ours(setup, "bench_counter_one_total")?;
+    let subjects = beside(ours, peers::counters::<false>(setup, 1)?);
+    Ok(dense_row(setup, 1, ["counter-1", "counter, one thread"], subjects, ALONE))
 }
 
 pub(super) fn two_threads(setup: &Setup) -> Outcome<Row> {
-    let subjects = shared(setup, "bench_counter_two_total")?;
+    let ours = ours(setup, "bench_counter_two_total")?;
+    let subjects = beside(ours, peers::counters::<false>(setup, 1)?);
     let names = ["counter-2", "counter, two threads on one metric"];
-    Ok(row(setup, 2, names, subjects, [Some(0.15), Some(0.08)]))
+    Ok(dense_row(setup, 2, names, subjects, Some(0.08)))
 }
 
 pub(super) fn two_threads_two_metrics(setup: &Setup) -> Outcome<Row> {
@@ -109,10 +43,9 @@ pub(super) fn two_threads_two_metrics(setup: &Setup) -> Outcome<Row> {
         let counter = &counters[thread];
         dense!(calls, _call => counter.inc());
     });
-    let mut subjects = vec![ours];
-    subjects.extend(peers(setup, false)?);
+    let subjects = beside(ours, peers::counters::<false>(setup, 2)?);
     let names = ["counter-2-different", "counter, two threads on two metrics"];
-    Ok(row(setup, 2, names, subjects, [None, None]))
+    Ok(dense_row(setup, 2, names, subjects, None))
 }
 
 pub(super) fn by_lane(setup: &Setup) -> Outcome<Row> {
@@ -123,10 +56,9 @@ pub(super) fn by_lane(setup: &Setup) -> Outcome<Row> {
         let lane = producer.lane();
         dense!(calls, _call => lane.inc(&counter));
     });
-    let mut subjects = vec![ours];
-    subjects.extend(peers(setup, true)?);
+    let subjects = beside(ours, peers::counters::<false>(setup, 1)?);
     let names = ["counter-lane", "counter by an explicit lane handle, one thread"];
-    Ok(row(setup, 1, names, subjects, ALONE))
+    Ok(dense_row(setup, 1, names, subjects, None))
 }
 
 pub(super) fn by_macro(setup: &Setup) -> Outcome<Row> {
@@ -135,8 +67,7 @@ pub(super) fn by_macro(setup: &Setup) -> Outcome<Row> {
     let ours = setup.ours(name, |_, calls| {
         dense!(calls, _call => ringmeter::counter!("bench_counter_macro_total", HELP).inc());
     });
-    let mut subjects = vec![ours];
-    subjects.extend(peers(setup, true)?);
-    let names = ["counter-macro", "counter by macro, one thread"];
-    Ok(row(setup, 1, names, subjects, ALONE))
+    let subjects = beside(ours, peers::macros(setup)?);
+    let names = ["counter-macro", "counter by macro or static, one thread"];
+    Ok(dense_row(setup, 1, names, subjects, None))
 }

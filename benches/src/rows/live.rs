@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use ringmeter::Producer;
 
-use super::{HALF_A_LANE, Setup, count, dense};
 use crate::agent::{Agent, Apart};
 use crate::error::{Failure, Outcome};
 use crate::measure::Plan;
 use crate::row::{Row, Unit};
+use crate::setup::{HALF_A_LANE, Setup, count};
 use crate::stand_in::StandIn;
+use crate::work::dense;
 
 const HELP: &str = "Counts calls.";
 /// Time between bursts: several of the agent's passes.
@@ -22,9 +23,8 @@ const RESTS_MAX: u32 = 1000;
 /// Bursts of half a lane, with the agent reading behind them and, on a lane of another segment,
 /// without. Both rest equally long before each burst.
 pub(super) fn burst(setup: &Setup) -> Outcome<Row> {
-    let path = setup.agent.as_deref().ok_or_else(|| Failure::new("no agent binary"))?;
     let directory = setup.scratch.directory("live")?;
-    let agent = Arc::new(Agent::start(path, &directory)?);
+    let agent = Arc::new(Agent::start(setup.agent_binary()?, &directory)?);
     let apart = Apart::from(&agent)?;
     let name = "bench_live";
     let producer = Producer::builder().directory(&directory).service("bench-live").try_build()?;
@@ -69,8 +69,7 @@ pub(super) fn burst(setup: &Setup) -> Outcome<Row> {
         plan: Plan { threads: 1, rounds: setup.rounds, stretches: 4, calls: HALF_A_LANE },
         subjects: vec![live, alone],
         rivals: 1,
-        goal: None,
-        aim: Some(1.5),
+        goal: Some(1.5),
         unit: Unit::Nanoseconds,
         spilled: Some(Box::new(move || reader.spilled())),
         has_tail: false,

@@ -1,0 +1,72 @@
+//! What is measured by itself: the agent, and an application's own latency.
+
+mod first;
+mod flat;
+mod idle;
+mod instructions;
+mod memory;
+mod pass;
+pub mod processes;
+mod restart;
+mod scrape;
+mod steady;
+mod tail;
+mod threads;
+
+use crate::error::Outcome;
+use crate::figure::Figure;
+use crate::plot::Plot;
+use crate::setup::Setup;
+use crate::statistics::Random;
+
+/// What one of them found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Values.
+    pub figures: Vec<Figure>,
+    /// Curves.
+    pub plots: Vec<Plot>,
+}
+
+impl From<Vec<Figure>> for Found {
+    fn from(figures: Vec<Figure>) -> Self {
+        Self { figures, plots: Vec::new() }
+    }
+}
+
+/// Measures some figures.
+pub type Maker = fn(&Setup, &mut Random) -> Outcome<Found>;
+
+/// Figures that can be asked for.
+pub struct Entry {
+    /// What the ids of the figures begin with.
+    pub id: &'static str,
+    /// Whether there are goals among them, and they are part of a quick run.
+    pub is_quick: bool,
+    /// Measures them.
+    pub make: Maker,
+}
+
+const fn quick(id: &'static str, make: Maker) -> Entry {
+    Entry { id, is_quick: true, make }
+}
+
+const fn full(id: &'static str, make: Maker) -> Entry {
+    Entry { id, is_quick: false, make }
+}
+
+/// All of them, in the order of the table.
+pub const ALL: &[Entry] = &[
+    quick("instructions", instructions::pinned),
+    quick("steady", steady::rate),
+    quick("agent-pass", pass::rates),
+    quick("agent-idle", idle::idle),
+    quick("agent-flat", flat::by_offered_rate),
+    quick("app-tail", tail::requests),
+    full("first", first::records),
+    full("threads", threads::growth),
+    full("scrape", scrape::by_series),
+    full("memory", memory::growth),
+    full("restart", restart::times),
+    full("processes", processes::many),
+];
