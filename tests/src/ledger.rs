@@ -7,6 +7,7 @@ use arbitrary::{Result, Unstructured};
 use ringmeter_agent::aggregate::{Aggregate, Local, LocalSeries};
 use ringmeter_agent::ledger::{Area, Disk, File, Ledger, SLICE_WORDS, ZERO};
 use ringmeter_agent::limits::Limits;
+use ringmeter_agent::partition::Slots;
 use ringmeter_agent::pipeline::Restored;
 use ringmeter_agent::series::SeriesRef;
 use ringmeter_layout::naming::Kind;
@@ -119,7 +120,7 @@ fn written() -> (Memory, Ledger, Aggregate) {
     for value in [0.25, 0.75, -3.0, 0.0, f64::INFINITY] {
         records.push(record(2, Operation::ObserveF64, f64::to_bits(value)));
     }
-    aggregate.apply(&records, &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&records), &local, &mut 0, 0);
     aggregate.put_changes(&mut ledger);
     put_segments(&mut ledger);
     let mut own = ZERO;
@@ -127,7 +128,7 @@ fn written() -> (Memory, Ledger, Aggregate) {
     ledger.put(Area::Own.key(0, 0), &own);
     ledger.commit().expect("memory");
     // A second commit, so that the journal is not the whole ledger.
-    aggregate.apply(&records[..1], &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&records[..1]), &local, &mut 0, 0);
     aggregate.registry().retire(SeriesRef { family: 0, row: 2 });
     aggregate.put_changes(&mut ledger);
     ledger.commit().expect("memory");
