@@ -23,8 +23,14 @@ pub const JOURNAL_FILE: &str = "ledger-1.0.journal";
 pub const EXPIRED_LEDGER_FILE: &str = "ledger-1.1.ledger";
 /// Its journal.
 pub const EXPIRED_JOURNAL_FILE: &str = "ledger-1.1.journal";
+/// The ledger of an agent that knows when series began, as version 1.2 does.
+pub const STARTS_LEDGER_FILE: &str = "ledger-1.2.ledger";
+/// Its journal.
+pub const STARTS_JOURNAL_FILE: &str = "ledger-1.2.journal";
 /// When the golden ledger was made, nanoseconds since 1970.
 pub const CREATED_UNIX_NS: u64 = 1_700_000_000_000_000_000;
+/// When the series of the ledger with starts began, milliseconds since 1970.
+pub const GOLDEN_START_UNIX_MS: u64 = 1_700_000_000_123;
 
 /// The two files of a ledger in memory.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +74,28 @@ impl Disk for Memory {
 /// When the golden definitions are refused.
 #[must_use]
 pub fn golden() -> (Vec<u8>, Vec<u8>) {
-    let (memory, _, _) = written();
+    let (memory, _, _) = written(0);
+    memory.bytes()
+}
+
+/// The golden ledger with the times at which its series began, and counts of exemplars.
+///
+/// # Panics
+/// When the golden definitions are refused.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
+pub fn golden_starts() -> (Vec<u8>, Vec<u8>) {
+    let (memory, mut ledger, _) = written(GOLDEN_START_UNIX_MS);
+    let contents = memory.bytes();
+    let contents = ringmeter_agent::ledger::parse(&contents.0, &contents.1);
+    let contents = contents.expect("a good ledger").expect("and not an empty one");
+    let mut head = *contents.slice(Area::Segment, 0, 0);
+    head[20..22].copy_from_slice(&[4, 5]);
+    ledger.put(Area::Segment.key(0, 0), &head);
+    let mut dropped = ZERO;
+    dropped[..4].copy_from_slice(&[4, 5, 6, 7]);
+    ledger.put(Area::Own.key(0, 2), &dropped);
+    ledger.commit().expect("memory");
     memory.bytes()
 }
 
@@ -79,7 +106,7 @@ pub fn golden() -> (Vec<u8>, Vec<u8>) {
 #[must_use]
 #[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
 pub fn golden_expired() -> (Vec<u8>, Vec<u8>) {
-    let (memory, mut ledger, mut aggregate) = written();
+    let (memory, mut ledger, mut aggregate) = written(0);
     aggregate.registry().define(SeriesRef { family: 0, row: 1 });
     for second in 1..3 {
         aggregate.expire(second * 1_000_000_000);
@@ -96,11 +123,12 @@ pub fn golden_expired() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
-fn written() -> (Memory, Ledger, Aggregate) {
+fn written(start_unix_ms: u64) -> (Memory, Ledger, Aggregate) {
     let memory = Memory::default();
     let mut ledger = Ledger::new(Box::new(memory.clone()), LEDGER_ID, CREATED_UNIX_NS);
     let limits = Limits { retention_ns: Some(1_000_000_000), ..Limits::default() };
     let mut aggregate = Aggregate::new(limits);
+    aggregate.begin_series_at(start_unix_ms);
     let mut local = LocalSeries::default();
     let requests = family("golden_requests_total", Kind::Counter, &["code", "path"]);
     let requests = aggregate.hold_family(&requests, 0).expect("a family");
@@ -203,9 +231,13 @@ fn change(ledger: &mut Vec<u8>, journal: &mut Vec<u8>, from: &mut Unstructured<'
     Ok(())
 }
 
-/// The golden ledger of one version or the other.
+/// The golden ledger of one version or another.
 fn either(mode: u8) -> (Vec<u8>, Vec<u8>) {
-    if mode < 128 { golden() } else { golden_expired() }
+    match mode {
+        0..96 => golden(),
+        96..192 => golden_expired(),
+        _ => golden_starts(),
+    }
 }
 
 fn put(
