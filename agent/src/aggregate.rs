@@ -6,6 +6,7 @@
 
 mod configure;
 mod definitions;
+mod exemplars;
 mod expire;
 mod keep;
 mod slots;
@@ -18,8 +19,8 @@ use ringmeter_layout::record::Record;
 use crate::budget::Budget;
 use crate::distribution::Distribution;
 use crate::limits::Limits;
-use crate::partition::{BATCH_RECORDS, Partition, all_single, first_slots};
-use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
+use crate::partition::{BATCH_RECORDS, Partition, Slots, all_single, take_apart};
+use crate::reject::{ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::rule::Rules;
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
 use crate::snapshot::{Exemplar, LabelText, Number};
@@ -106,6 +107,7 @@ pub struct Totals<'a> {
     floats: &'a [FloatSum],
     /// Histograms and summaries.
     pub distributions: &'a mut [Distribution],
+    counter_exemplars: &'a [Option<Box<Exemplar>>],
 }
 
 impl Totals<'_> {
@@ -117,6 +119,20 @@ impl Totals<'_> {
             float => Number::F64(integer as f64 + float),
         }
     }
+
+    /// A counter's newest exemplar.
+    pub fn counter_exemplar(&self, slot: u32) -> Option<&Exemplar> {
+        self.counter_exemplars.get(slot as usize)?.as_deref()
+    }
+}
+
+/// What was taken of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Slots, which is how far the lane's position moves.
+    pub slots: u64,
+    /// Records in them.
+    pub records: u64,
 }
 
 /// All totals of the agent, owned by one thread.
@@ -134,6 +150,10 @@ pub struct Aggregate {
     pub rejected: Rejected,
     /// What was put into overflow series, or refused, by reason.
     pub overflowed: Overflowed,
+    /// Exemplars that were given up.
+    pub exemplars_dropped: ExemplarsDropped,
+    /// The newest exemplar of each counter's slot, up to the last one that has had any.
+    counter_exemplars: Vec<Option<Box<Exemplar>>>,
     /// Series that left because nobody has defined them for long enough.
     pub expired_series: u64,
     /// Metrics that left with their last series.
@@ -164,6 +184,8 @@ impl Aggregate {
             gauges: vec![slots::NOWHERE],
             rejected: Rejected::default(),
             overflowed: Overflowed::default(),
+            exemplars_dropped: ExemplarsDropped::default(),
+            counter_exemplars: Vec::new(),
             expired_series: 0,
             expired_families: 0,
             free: slots::Free::default(),
@@ -307,16 +329,29 @@ impl Aggregate {
         Ok(series)
     }
 
-    /// Applies records of one lane, in order. `skip` belongs to the lane.
-    pub fn apply(&mut self, records: &[Record], local: &LocalSeries, skip: &mut u32, now_ns: u64) {
-        if *skip > 0 || !all_single(records) {
-            let mut kept = std::mem::take(&mut self.kept);
-            first_slots(records, skip, &mut kept);
-            self.apply_single(&kept, local, now_ns);
-            self.kept = kept;
-        } else {
-            self.apply_single(records, local, now_ns);
+    /// Applies the records of one lane, in order. `skip` belongs to the lane.
+    pub fn apply(
+        &mut self,
+        slots: Slots<'_>,
+        local: &LocalSeries,
+        skip: &mut u32,
+        now_ns: u64,
+    ) -> Taken {
+        let wanted = slots.read.get(..slots.wanted).unwrap_or(slots.read);
+        if *skip == 0 && all_single(wanted) {
+            self.apply_single(wanted, local, now_ns);
+            let count = wanted.len() as u64;
+            return Taken { slots: count, records: count };
         }
+        let (mut kept, mut long_records) = (std::mem::take(&mut self.kept), 0);
+        let taken = take_apart(slots, skip, &mut kept, |long| {
+            long_records += 1;
+            self.apply_long(long, local, now_ns);
+        });
+        self.apply_single(&kept, local, now_ns);
+        let records = kept.len() as u64 + long_records;
+        self.kept = kept;
+        Taken { slots: taken as u64, records }
     }
 
     fn apply_single(&mut self, records: &[Record], local: &LocalSeries, now_ns: u64) {
@@ -367,24 +402,6 @@ impl Aggregate {
         }
     }
 
-    /// Applies an observation that came with an exemplar, which holds its value.
-    pub fn observe_exemplar(
-        &mut self,
-        series: u32,
-        exemplar: Exemplar,
-        local: &LocalSeries,
-        now_ns: u64,
-    ) {
-        let slot = local.distribution(series);
-        match self.distributions.get_mut(slot as usize) {
-            Some(distribution) if slot > 0 => {
-                distribution.observe_exemplar(exemplar, now_ns, &mut self.budget);
-                self.changes.distribution(slot);
-            }
-            _ => self.rejected.add(local.why_not(series), 1),
-        }
-    }
-
     /// Adds what a counter's cell took over.
     pub fn add_counter(&mut self, slot: u32, integer: u64, float: f64) {
         if let Some(total) = self.integers.get_mut(slot as usize) {
@@ -419,6 +436,7 @@ impl Aggregate {
             integers: &self.integers,
             floats: &self.floats,
             distributions: &mut self.distributions,
+            counter_exemplars: &self.counter_exemplars,
         };
         (&mut self.registry, totals)
     }

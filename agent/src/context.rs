@@ -1,5 +1,6 @@
 //! What the steps of all segments work with: totals, limits, buffers and counters.
 
+use ringmeter_layout::exemplar::RECORD_SLOTS_MAX;
 use ringmeter_layout::record::Record;
 use ringmeter_layout::segment::{LANES_MAX, RawControl};
 
@@ -10,7 +11,7 @@ use crate::series::FamilyRefused;
 /// Private memory into which segments are read, shared by all of them.
 #[derive(Debug)]
 pub struct Buffers {
-    /// Records of one lane.
+    /// Slots of one lane: those of a round, and as many as the last record may reach beyond.
     pub records: Vec<Record>,
     /// Lane control lines.
     pub controls: Vec<RawControl>,
@@ -26,7 +27,10 @@ impl Buffers {
     #[expect(clippy::cast_possible_truncation, reason = "a few thousand records")]
     pub fn new(limits: &Limits) -> Self {
         Self {
-            records: vec![Record { word: 0, value: 0 }; limits.records_per_round as usize],
+            records: vec![
+                Record { word: 0, value: 0 };
+                limits.records_per_round as usize + RECORD_SLOTS_MAX - 1
+            ],
             controls: vec![RawControl::default(); LANES_MAX as usize],
             words: vec![0; BUFFER_WORDS],
         }

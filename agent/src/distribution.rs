@@ -85,12 +85,17 @@ impl Distribution {
     }
 
     /// Adds the observation of an exemplar, and keeps the exemplar if it is the newest of its
-    /// bucket and there is memory for it.
-    pub fn observe_exemplar(&mut self, exemplar: Exemplar, now_ns: u64, budget: &mut Budget) {
+    /// bucket; says whether there is memory for it.
+    pub fn observe_exemplar(
+        &mut self,
+        exemplar: Exemplar,
+        now_ns: u64,
+        budget: &mut Budget,
+    ) -> bool {
         // An exemplar's value is finite.
         self.observe(exemplar.value(), now_ns, budget);
         let at = bucket::classic_index(&self.bounds, exemplar.value());
-        self.exemplars.keep(at, self.classic.len(), exemplar, budget);
+        self.exemplars.keep(at, self.classic.len(), exemplar, budget)
     }
 
     /// The newest exemplar of each classic bucket that has one, from the lowest to the highest.

@@ -12,6 +12,7 @@
 //! A series is published before a record names it, and a chunk before anything in it. Reading
 //! the later thing first, an honest record never names an unknown series.
 
+use ringmeter_layout::exemplar::RECORD_SLOTS_MAX;
 use ringmeter_layout::lane;
 use ringmeter_layout::record::RECORD_SIZE_BYTES;
 use ringmeter_layout::segment::{
@@ -22,8 +23,9 @@ use ringmeter_layout::word::fence_acquire;
 
 use crate::context::Context;
 use crate::definitions::Surroundings;
+use crate::partition::Slots;
 use crate::quarantine::{Reason, Refusal};
-use crate::reject::RejectReason;
+use crate::reject::{ExemplarDrop, RejectReason};
 use crate::segment::{Before, KeptLane, Lane, Phase, Segment};
 use crate::source::Source;
 use crate::spill::{Lanes, Take};
@@ -220,6 +222,10 @@ impl Segment {
         rejected.add(RejectReason::Negative, negative);
         let unregistered = more(live.rejected_unregistered, seen.rejected_unregistered);
         rejected.add(RejectReason::Unregistered, unregistered);
+        let dropped = &mut context.aggregate.exemplars_dropped;
+        let labels = more(live.rejected_exemplars, seen.rejected_exemplars);
+        dropped.add(ExemplarDrop::Labels, labels);
+        dropped.add(ExemplarDrop::Lane, more(live.dropped_exemplars, seen.dropped_exemplars));
     }
 
     /// Does one round: definitions, or when all are read, a share of each lane. What it takes is
@@ -268,7 +274,8 @@ impl Segment {
         }
     }
 
-    /// Reads a share of one lane, at most `most` records; returns how many that was.
+    /// Reads a share of one lane, at most `most` slots and what the last record has beyond;
+    /// returns how many that was.
     fn drain_lane(
         &mut self,
         index: usize,
@@ -278,23 +285,29 @@ impl Segment {
         let capacity = self.capacity();
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(0) };
         let share = lane.backlog().min(context.limits.records_per_round).min(most);
-        let mut left = share;
-        while left > 0 {
-            let slot = capacity.slot(lane.position);
-            let count =
-                left.min(capacity.records() - slot).min(context.buffers.records.len() as u64);
-            let length = usize::try_from(count).unwrap_or(0);
-            let records = context.buffers.records.get_mut(..length).unwrap_or_default();
-            let at = lane.ring_offset_bytes + slot * RECORD_SIZE_BYTES as u64;
-            self.source
-                .read(at, bytemuck::cast_slice_mut(records))
-                .map_err(|error| Refusal::of_read(&error))?;
-            context.aggregate.apply(records, &self.local, &mut lane.skip, context.now_ns);
-            context.counts.drained = context.counts.drained.saturating_add(count);
-            lane.position = lane.position.wrapping_add(count);
-            left -= count;
+        if share == 0 {
+            return Ok(0);
         }
-        Ok(share)
+        // A record is taken whole, whatever the share: what may belong to the last one is read.
+        let ahead = share.saturating_add(RECORD_SLOTS_MAX as u64 - 1).min(lane.backlog());
+        let records = context.buffers.records.get_mut(..usize::try_from(ahead).unwrap_or(0));
+        let records = records.unwrap_or_default();
+        let slot = capacity.slot(lane.position);
+        let to_wrap = usize::try_from(capacity.records() - slot).unwrap_or(usize::MAX);
+        let (first, wrapped) = records.split_at_mut(to_wrap.min(records.len()));
+        for (slot, part) in [(slot, first), (0, wrapped)] {
+            if !part.is_empty() {
+                let at = lane.ring_offset_bytes + slot * RECORD_SIZE_BYTES as u64;
+                self.source
+                    .read(at, bytemuck::cast_slice_mut(part))
+                    .map_err(|error| Refusal::of_read(&error))?;
+            }
+        }
+        let slots = Slots { read: records, wanted: usize::try_from(share).unwrap_or(0) };
+        let taken = context.aggregate.apply(slots, &self.local, &mut lane.skip, context.now_ns);
+        context.counts.drained = context.counts.drained.saturating_add(taken.records);
+        lane.position = lane.position.wrapping_add(taken.slots);
+        Ok(taken.slots)
     }
 
     /// Reads cells and gauges where that is due. `is_scrape` makes them due.

@@ -12,7 +12,8 @@
 //! header: offset size field
 //!              0    8 magic            "RINGLED\0"
 //!              8    2 version_major    a larger version than ours is set aside
-//!             10    2 version_minor    1 once definitions are written with their numbers
+//!             10    2 version_minor    1 once definitions are written with their numbers, 2 once
+//!                                      it is known when series began
 //!             12    4 block_size_bytes 288
 //!             16   16 id               random; each ack file carries it
 //!             32    8 created_unix_ns
@@ -66,8 +67,8 @@ mod store;
 use std::fmt;
 
 pub use block::{
-    BLOCK_SIZE_BYTES, BLOCKS_MAX, HEADER_SIZE_BYTES, Key, SLICE_WORDS, Slice, VERSION_MAJOR,
-    VERSION_MINOR, ZERO,
+    BLOCK_SIZE_BYTES, BLOCKS_MAX, HEADER_SIZE_BYTES, Key, MINOR_NUMBERS, MINOR_STARTS, SLICE_WORDS,
+    Slice, VERSION_MAJOR, VERSION_MINOR, ZERO,
 };
 pub use dirty::Dirty;
 pub use disk::{Disk, File, Files, Place};
@@ -102,7 +103,8 @@ pub enum Area {
     Marks = 11,
     /// The agent's own counters.
     Own = 12,
-    /// When each series began, in order of appearance: milliseconds since 1970, or 0.
+    /// When each series began, in order of appearance: milliseconds since 1970, or 0. An agent
+    /// older than version 1.2 would take the area for damage.
     Starts = 13,
 }
 

@@ -6,7 +6,9 @@ use crate::budget::Budget;
 use crate::context::Counts;
 use crate::limits::Limits;
 use crate::quarantine::Reason;
-use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
+use crate::reject::{
+    ExemplarDrop, ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected,
+};
 use crate::snapshot::{FamilyBlock, FamilyMeta, LabelText, Number, Values};
 use crate::web_counts::{Refusal, WebCounts};
 
@@ -49,6 +51,8 @@ pub struct Facts<'a> {
     pub limits: &'a Limits,
     /// Series definitions put into overflow series.
     pub overflowed: &'a Overflowed,
+    /// Exemplars that were given up.
+    pub exemplars_dropped: &'a ExemplarsDropped,
     /// Series that left because nobody defined them any more.
     pub expired_series: u64,
     /// Metrics that left with them.
@@ -266,6 +270,15 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "",
         "Entries of the segments directory that are no segments.",
         |facts| one(facts.strangers as f64),
+    ),
+    OwnMetric::counter(
+        "ringmeter_exemplars_dropped_total",
+        "reason",
+        "Exemplars given up, by reason; what they came with is counted.",
+        |facts| {
+            let of = |r: &ExemplarDrop| (r.as_str().to_owned(), facts.exemplars_dropped.get(*r));
+            ExemplarDrop::ALL.iter().map(of).collect()
+        },
     ),
     OwnMetric::gauge(
         "ringmeter_lag_records",

@@ -130,3 +130,49 @@ impl Overflowed {
         self.0.get(reason as usize).copied().unwrap_or(0)
     }
 }
+
+/// Why an exemplar was given up. What it came with counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExemplarDrop {
+    /// The app gave it labels that are too long, or none.
+    Labels,
+    /// The app had no lane with room for it.
+    Lane,
+    /// What stood behind the record is no exemplar.
+    Malformed,
+    /// The limit of memory.
+    Memory,
+}
+
+impl ExemplarDrop {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Labels, Self::Lane, Self::Malformed, Self::Memory];
+
+    /// The reason as a label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Labels => "labels",
+            Self::Lane => "lane",
+            Self::Malformed => "malformed",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Exemplars that were given up, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExemplarsDropped([u64; ExemplarDrop::ALL.len()]);
+
+impl ExemplarsDropped {
+    /// Counts some.
+    pub fn add(&mut self, reason: ExemplarDrop, count: u64) {
+        if let Some(own) = self.0.get_mut(reason as usize) {
+            *own = own.saturating_add(count);
+        }
+    }
+
+    /// The count of one reason.
+    pub fn get(&self, reason: ExemplarDrop) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+}

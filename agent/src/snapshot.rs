@@ -24,7 +24,7 @@ mod values;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub use exemplar::{EXEMPLAR_LENGTH_MAX_CHARACTERS, Exemplar, ExemplarError, PlacedExemplar};
+pub use exemplar::{Exemplar, ExemplarError, PlacedExemplar};
 pub(crate) use fragment::escape_help;
 pub use labels::LabelText;
 pub use meta::{Edge, FamilyMeta, MetricType};

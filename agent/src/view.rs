@@ -2,6 +2,7 @@
 //!
 //! Texts are shared with the snapshot before as long as the set of exposed series is the same.
 
+mod exemplars;
 mod form;
 mod plan;
 mod process;
@@ -9,7 +10,6 @@ mod process;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ringmeter_layout::bucket;
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
 use crate::aggregate::{Aggregate, Totals};
@@ -17,8 +17,8 @@ use crate::distribution::{self, Distribution, NativeScratch};
 use crate::rule::{Rules, ViewRule};
 use crate::series::{Family, OVERFLOW_ROW, Row, SeriesRef};
 use crate::snapshot::{
-    Exemplar, FamilyBlock, FamilyMeta, HistogramValues, LabelText, NativeOptions, NativeValues,
-    Number, PlacedExemplar, SummaryValues, Values,
+    FamilyBlock, FamilyMeta, HistogramValues, LabelText, NativeOptions, NativeValues, Number,
+    PlacedExemplar, SummaryValues, Values,
 };
 
 use plan::{Plan, Sources};
@@ -275,8 +275,14 @@ impl View {
         let revision = family.revision();
         let shown = self.shown.get_mut(id as usize)?;
         let labels = labels_of(shown, (revision, &self.rows), rows);
-        let mut exemplars = Vec::new();
         let slots = self.rows.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.slot);
+        let exemplars = match kind {
+            Kind::Counter | Kind::Histogram => {
+                let each = slots.clone().map(|slot| [slot]);
+                exemplars::placed(kind, each, totals, &family.shape.bounds)
+            }
+            Kind::Gauge | Kind::Summary => Vec::new(),
+        };
         let values = match kind {
             Kind::Counter => Values::Counter(slots.map(|slot| totals.counter(slot)).collect()),
             Kind::Gauge => {
@@ -287,7 +293,6 @@ impl View {
             Kind::Histogram => {
                 let bounds = &family.shape.bounds;
                 let distributions = &*totals.distributions;
-                exemplars = placed_exemplars(slots.clone(), distributions, bounds);
                 let scratch = &mut self.native_scratch;
                 let native = self.native.as_ref().map(|options| (options, scratch));
                 histograms(slots, distributions, bounds.len() + 1, native)
@@ -399,33 +404,6 @@ fn histograms(
         values.set_native(own);
     }
     Values::Histogram(values)
-}
-
-/// The exemplars of each series at the bounds that are shown, the newest of each bucket.
-fn placed_exemplars(
-    slots: impl Iterator<Item = u32>,
-    distributions: &[Distribution],
-    bounds: &[f64],
-) -> Vec<PlacedExemplar> {
-    let mut placed: Vec<PlacedExemplar> = Vec::new();
-    for (series, slot) in (0u32..).zip(slots) {
-        let own = distributions.get(slot as usize).into_iter().flat_map(Distribution::exemplars);
-        for exemplar in own {
-            let at = bucket::classic_index(bounds, exemplar.value());
-            let edge = u32::try_from(at).unwrap_or(u32::MAX);
-            let is_newer = |last: &Exemplar| exemplar.unix_ms() >= last.unix_ms();
-            // They come from the lowest bucket to the highest, and so do the bounds.
-            match placed.last_mut() {
-                Some(last) if (last.series, last.edge) == (series, edge) => {
-                    if is_newer(&last.exemplar) {
-                        last.exemplar = exemplar.clone();
-                    }
-                }
-                _ => placed.push(PlacedExemplar { series, edge, exemplar: exemplar.clone() }),
-            }
-        }
-    }
-    placed
 }
 
 fn summaries(

@@ -8,6 +8,8 @@ mod stage;
 #[path = "pipeline/writer.rs"]
 mod writer;
 
+#[path = "pipeline/exemplars.rs"]
+mod exemplars;
 #[path = "pipeline/half.rs"]
 mod half;
 #[path = "pipeline/hostile.rs"]

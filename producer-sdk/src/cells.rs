@@ -31,6 +31,10 @@ pub(crate) enum Rejection {
     Unregistered,
     /// A lookup of label values beyond a limit, answered with the overflow series.
     Overflowed,
+    /// An exemplar whose labels are none of one; the event is recorded.
+    ExemplarLabels,
+    /// An exemplar that no lane had room for; the event is recorded.
+    ExemplarRoom,
 }
 
 impl Rejection {
@@ -40,8 +44,19 @@ impl Rejection {
             Self::Negative => offset_of!(RawLive, rejected_negative),
             Self::Unregistered => offset_of!(RawLive, rejected_unregistered),
             Self::Overflowed => offset_of!(RawLive, overflowed_lookups),
+            Self::ExemplarLabels => offset_of!(RawLive, rejected_exemplars),
+            Self::ExemplarRoom => offset_of!(RawLive, dropped_exemplars),
         }
     }
+}
+
+/// How often something was rejected, as far as it is known in this process.
+#[cfg(feature = "testing")]
+pub(crate) fn rejected(inner: &Inner, rejection: Rejection) -> u64 {
+    let at = live_word_offset_bytes(rejection.live_offset());
+    let memories = [inner.private.as_ref(), inner.segment().and_then(Segment::memory)];
+    let words = memories.into_iter().flatten().filter_map(|memory| memory.word(at));
+    words.map(Word::load_relaxed).sum()
 }
 
 /// Counts a rejection where the agent, or a test, finds it.
@@ -75,9 +90,11 @@ pub(crate) fn apply_to(words: &[Word], series: &Series, operand: Operand) {
     let schema = series.producer().config.spill_schema;
     let bounds = &series.family.padded_bounds;
     match operand.operation {
-        Operation::AddU64 => cell::add_u64(words, operand.value),
-        Operation::AddF64 => cell::add_f64(words, f64::from_bits(operand.value)),
-        Operation::ObserveF64 => {
+        Operation::AddU64 | Operation::AddU64Exemplar => cell::add_u64(words, operand.value),
+        Operation::AddF64 | Operation::AddF64Exemplar => {
+            cell::add_f64(words, f64::from_bits(operand.value));
+        }
+        Operation::ObserveF64 | Operation::ObserveF64Exemplar => {
             cell::observe(words, schema, bounds, f64::from_bits(operand.value));
         }
     }

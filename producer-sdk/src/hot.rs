@@ -328,7 +328,8 @@ const fn word_for(word: u64, operation: Operation) -> u64 {
     match operation {
         // Handles of counters are packed for integers; the two codes follow each other.
         Operation::AddF64 => word + (1 << 32),
-        Operation::AddU64 | Operation::ObserveF64 => word,
+        // Records with exemplars are packed where they are made, and never come here.
+        _ => word,
     }
 }
 

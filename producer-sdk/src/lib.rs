@@ -34,6 +34,10 @@
 //! observations. A gauge always lives in its cell. `make bench` in the repository measures all of
 //! it.
 //!
+//! [`Histogram::observe_with_exemplar`] and its likes write a longer record, of several slots, in
+//! the same way; where there is no lane with room for all of it, the event is recorded as usual,
+//! and its [`Exemplar`] is given up and counted.
+//!
 //! # Limits
 //!
 //! See [`ProducerBuilder`]: series, label lengths, lanes, sizes; each has a default and a reason.
@@ -79,6 +83,8 @@ mod options;
 
 mod producer;
 
+mod exemplar;
+
 mod timer;
 
 mod metric;
@@ -101,6 +107,7 @@ pub use config::{
     SERIES_DEFAULT, SERIES_LIMIT, SERVICE_VARIABLE,
 };
 pub use error::{Aspect, ConfigError, OpenError, RegisterError};
+pub use exemplar::{Exemplar, ExemplarError};
 pub use family::{CounterVec, GaugeVec, HistogramVec, SummaryVec};
 pub use lane_handle::Lane;
 pub use metric::{Metric, Register, register_all};

@@ -17,13 +17,16 @@ pub use histogram::Histogram;
 pub use summary::Summary;
 
 use ringmeter_layout::naming::Kind;
+use ringmeter_layout::record::Operation;
 
 use crate::cells::{self, Rejection};
 use crate::error::RegisterError;
+use crate::exemplar::Exemplar;
 use crate::hot::Binding;
 use crate::options::Spec;
 use crate::producer::Producer;
 use crate::registry::Series;
+use crate::slow;
 
 /// Registers a static's metric and binds it.
 pub(crate) fn register(
@@ -67,6 +70,29 @@ pub(crate) fn reject(binding: &Binding, rejection: Rejection) {
         None => Producer::global().inner,
     };
     cells::reject(inner, rejection);
+}
+
+/// Records an event together with its exemplar, if that is possible; says whether it was. Where it
+/// was not, and there was an exemplar, it is counted; the event is still to be recorded.
+#[inline(never)]
+pub(crate) fn record_with_exemplar(
+    binding: &Binding,
+    series: &'static Series,
+    (operation, value): (Operation, u64),
+    exemplar: &Exemplar<'_>,
+) -> bool {
+    if exemplar.is_none() {
+        return false;
+    }
+    let rejection = match exemplar.record(series.id, operation, value) {
+        Err(_) => Rejection::ExemplarLabels,
+        Ok(record) if !binding.is_signal_safe() && slow::record_long(series, &record) => {
+            return true;
+        }
+        Ok(_) => Rejection::ExemplarRoom,
+    };
+    cells::reject(series.producer(), rejection);
+    false
 }
 
 /// What all metrics have in common.
@@ -169,6 +195,26 @@ macro_rules! events {
     };
 }
 pub(crate) use events;
+
+/// Recording with exemplars, for the kinds that the formats show them of.
+macro_rules! exemplars {
+    ($metric:ident) => {
+        impl $metric {
+            /// Records an event with its exemplar; says whether it did.
+            fn record_with_exemplar(
+                &self,
+                event: (Operation, u64),
+                exemplar: &crate::exemplar::Exemplar<'_>,
+            ) -> bool {
+                let series = self.binding.series().or_else(|| self.bind());
+                series.is_some_and(|series| {
+                    super::record_with_exemplar(&self.binding, series, event, exemplar)
+                })
+            }
+        }
+    };
+}
+pub(crate) use exemplars;
 
 /// The constant functions that statics of every kind have.
 macro_rules! static_options {

@@ -2,8 +2,10 @@
 //!
 //! It finishes the record itself, in this order of preference: into this thread's lane, into the
 //! series' cells in the segment, into the series' private cells. Nothing here waits, and nothing
-//! allocates while there is a segment.
+//! allocates while there is a segment. Records of several slots always come here, and go into a
+//! lane or nowhere.
 
+use ringmeter_layout::exemplar::LongRecord;
 use ringmeter_layout::lane::{self, ACK_READ_INTERVAL_RECORDS};
 use ringmeter_layout::word::Word;
 
@@ -28,8 +30,7 @@ pub(crate) fn record(series: &'static Series, operand: Operand) {
         apply_privately(inner, series, operand);
         return;
     };
-    let own = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
-    match own.and_then(|block| thread::slot(block, inner.slot)) {
+    match own_slot(inner) {
         Some(slot) => record_in_lane(segment, slot, series, operand),
         None => spill_without_lane(segment, series, operand),
     }
@@ -39,12 +40,8 @@ pub(crate) fn record(series: &'static Series, operand: Operand) {
 /// possible, takes a block, claims a lane.
 pub(crate) fn prepare_thread(inner: &'static Inner) {
     let Some(segment) = inner.segment().or_else(|| inner.try_open()) else { return };
-    let own = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
-    let Some(slot) = own.and_then(|block| thread::slot(block, inner.slot)) else { return };
-    let address = core::ptr::from_ref(segment).addr() as u64;
-    if slot[SEGMENT].load_relaxed() != address {
-        enter(segment, slot, address);
-    }
+    let Some(slot) = own_slot(inner) else { return };
+    enter(segment, slot);
     if slot[LANE].load_relaxed() == 0 {
         slot[ACK].store_relaxed(0);
         claim(inner, segment, slot, Patience::Wait);
@@ -67,10 +64,7 @@ fn record_in_lane(
     series: &'static Series,
     operand: Operand,
 ) {
-    let address = core::ptr::from_ref(segment).addr() as u64;
-    if slot[SEGMENT].load_relaxed() != address {
-        enter(segment, slot, address);
-    }
+    enter(segment, slot);
     let lane = match lane_of(slot) {
         Some(lane) => lane,
         None => match claim(series.producer(), segment, slot, Patience::None) {
@@ -97,8 +91,18 @@ fn lane_of(slot: &[Word]) -> Option<u32> {
     lane.checked_sub(1)
 }
 
+/// This thread's slot of a producer.
+fn own_slot(inner: &Inner) -> Option<&'static Slot> {
+    let own = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
+    own.and_then(|block| thread::slot(block, inner.slot))
+}
+
 /// A thread's first record into a segment: from here on its gauges need no slow path.
-fn enter(segment: &Segment, slot: &Slot, address: u64) {
+fn enter(segment: &Segment, slot: &Slot) {
+    let address = core::ptr::from_ref(segment).addr() as u64;
+    if slot[SEGMENT].load_relaxed() == address {
+        return;
+    }
     for word in slot {
         word.store_relaxed(0);
     }
@@ -187,6 +191,46 @@ fn write(
     true
 }
 
+/// Records an event of several slots, if this thread's lane has room for all of them; says whether
+/// it has. No system call while the lane has room.
+#[inline(never)]
+pub(crate) fn record_long(series: &'static Series, record: &LongRecord) -> bool {
+    let inner = series.producer();
+    let Some(segment) = inner.segment_for(series) else { return false };
+    let Some(slot) = own_slot(inner) else { return false };
+    enter(segment, slot);
+    let lane = lane_of(slot).or_else(|| claim(inner, segment, slot, Patience::None));
+    lane.is_some_and(|lane| write_long(segment, slot, lane, record))
+}
+
+fn write_long(segment: &'static Segment, slot: &Slot, lane: u32, record: &LongRecord) -> bool {
+    let Some(capacity) = segment.lane_capacity() else { return false };
+    let Some(tail) = segment.tail(lane) else { return false };
+    let position = tail.load_relaxed();
+    let slots = record.slots();
+    let has_room = |ack| capacity.limit(ack).wrapping_sub(position) >= slots.len() as u64;
+    let mut ack = slot[ACK].load_relaxed();
+    if !has_room(ack) && segment.may_read_ack(lane, position) {
+        ack = segment.read_ack(lane, ack, position);
+        slot[ACK].store_relaxed(ack);
+    }
+    if !has_room(ack) {
+        return false;
+    }
+    let ring = segment.ring_offset_bytes(lane);
+    let place = |position| {
+        let place = segment.memory()?.words(ring + capacity.slot(position) * 16, 2)?;
+        place.split_first().and_then(|(word, rest)| Some((word, rest.first()?)))
+    };
+    if !lane::write_long(slots, position, tail, place) {
+        return false;
+    }
+    // There was room a moment ago: the next ones need not spill unasked.
+    slot[LANE].store_relaxed(u64::from(lane) + 1);
+    resume(segment, slot, lane, tail.load_relaxed(), ack);
+    true
+}
+
 fn spill_without_lane(segment: &Segment, series: &'static Series, operand: Operand) {
     apply(segment.memory(), series, operand);
     segment.publish_shared_spill();
@@ -200,12 +244,8 @@ pub(crate) fn change_gauge(series: &'static Series, change: GaugeChange, in_sign
     let segment = if in_signal { inner.segment_with(series) } else { inner.segment_for(series) };
     if let Some(segment) = segment {
         if !in_signal {
-            let block = if inner.slot == NULL_SLOT { None } else { thread::own_block() };
-            if let Some(slot) = block.and_then(|block| thread::slot(block, inner.slot)) {
-                let address = core::ptr::from_ref(segment).addr() as u64;
-                if slot[SEGMENT].load_relaxed() != address {
-                    enter(segment, slot, address);
-                }
+            if let Some(slot) = own_slot(inner) {
+                enter(segment, slot);
             }
         }
         apply_change(segment.memory(), series, change);

@@ -26,6 +26,7 @@ use ringmeter_layout::naming::Kind;
 use ringmeter_layout::segment::SPILL_SCHEMA_MAX;
 use ringmeter_layout::word::Word;
 
+use crate::cells::{self, Rejection};
 use crate::metric::Metric;
 use crate::producer::Producer;
 use crate::registry::Series;
@@ -68,6 +69,27 @@ pub fn value(metric: &dyn Metric) -> f64 {
         Kind::Gauge => float(words, cell::GAUGE_VALUE),
         Kind::Histogram | Kind::Summary => float(words, cell::DISTRIBUTION_SUM),
     })
+}
+
+/// How many exemplars the producer has refused because of their labels: none, if the application
+/// does it right. Exemplars themselves cannot be read back, because they exist in lanes only; what
+/// they came with counts like anything else.
+///
+/// ```
+/// use ringmeter::testing;
+///
+/// let producer = testing::producer();
+/// let latency = producer.histogram(("app_latency_seconds", "Time to answer."))?;
+/// latency.observe_with_exemplar(0.3, &[("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")]);
+/// assert_eq!((testing::count(&latency), testing::exemplars_refused(producer)), (1, 0));
+///
+/// latency.observe_with_exemplar(0.3, &[("trace-id", "4bf92f3577b34da6a3ce929d0e0e4736")]);
+/// assert_eq!((testing::count(&latency), testing::exemplars_refused(producer)), (2, 1));
+/// # Ok::<(), ringmeter::RegisterError>(())
+/// ```
+#[must_use]
+pub fn exemplars_refused(producer: Producer) -> u64 {
+    cells::rejected(producer.inner, Rejection::ExemplarLabels)
 }
 
 /// How many values a histogram or summary has observed.

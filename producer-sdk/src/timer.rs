@@ -23,10 +23,15 @@ impl<M: Observe> Timer<M> {
         Self { metric: Some(metric), start: Instant::now() }
     }
 
+    /// The metric, if nothing was observed yet, and the time that has passed.
+    pub(crate) fn take(mut self) -> (Option<M>, Duration) {
+        (self.metric.take(), self.start.elapsed())
+    }
+
     /// Observes now; returns the time that has passed.
-    pub fn observe_duration(mut self) -> Duration {
-        let elapsed = self.start.elapsed();
-        if let Some(metric) = self.metric.take() {
+    pub fn observe_duration(self) -> Duration {
+        let (metric, elapsed) = self.take();
+        if let Some(metric) = metric {
             metric.observe(elapsed.as_secs_f64());
         }
         elapsed

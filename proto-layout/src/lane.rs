@@ -11,10 +11,11 @@
 //!    free      committed soon          published, unread        free up to ack + capacity
 //! ```
 //!
-//! Positions count records since the lane was made and live in a `u64`: one record every
-//! nanosecond lasts 584 years. The slot of a position is `position % capacity`, and the capacity
-//! is a power of two. All of `tail - ack <= capacity` holds at every instant an honest writer
-//! can be observed.
+//! Positions count slots since the lane was made and live in a `u64`: one record every
+//! nanosecond lasts 584 years. A record takes one slot, or several that are published together: a
+//! tail never stands in the middle of one. The slot of a position is `position % capacity`, and the
+//! capacity is a power of two. All of `tail - ack <= capacity` holds at every instant an honest
+//! writer can be observed.
 //!
 //! # The two pairs
 //!
@@ -23,12 +24,12 @@
 //! | `tail`, release, by the writer | `tail`, acquire, by the reader | the records before it |
 //! | `ack`, release, by the reader | `ack`, acquire, by the writer | "these slots are read" |
 //!
-//! Nothing here knows files, mappings or time. `write`, `published`, `readable` and `accept_ack`
-//! also run in the SDK or the agent; acks travel through a file, and the models of
+//! Nothing here knows files, mappings or time. `write`, `write_long`, `published`, `readable` and
+//! `accept_ack` also run in the SDK or the agent; acks travel through a file, and the models of
 //! `tests/loom_lane.rs` stand for that with `acknowledge` and `acknowledged`. The models also run
 //! every ordering above weakened (a mutant) and fail unless that is noticed.
 
-use crate::record::RECORD_SIZE_BYTES;
+use crate::record::{RECORD_SIZE_BYTES, Record};
 use crate::word::Word;
 
 /// Smallest capacity of a lane: the app reads the ack at most once per this many records, so a
@@ -84,7 +85,7 @@ impl Capacity {
         self.0 as u64 * RECORD_SIZE_BYTES as u64
     }
 
-    /// The slot in which the record at `position` stands.
+    /// The slot of the ring at `position`.
     #[inline]
     #[must_use]
     pub const fn slot(self, position: u64) -> u64 {
@@ -133,11 +134,35 @@ pub fn append(slot_word: &Word, slot_value: &Word, tail: &Word, word: u64, value
     tail.store_release(tail.load_relaxed().wrapping_add(1));
 }
 
+/// Writes a record of several slots from `position` on and publishes all of them with one store.
+/// `place` leads from a position to its slot: word and value.
+///
+/// A process killed before the last store leaves no trace of the record, however many of its
+/// slots it had written. Says whether every position has a place; nothing is published otherwise.
+#[inline]
+pub fn write_long<'a>(
+    slots: &[Record],
+    position: u64,
+    tail: &Word,
+    place: impl Fn(u64) -> Option<(&'a Word, &'a Word)>,
+) -> bool {
+    let mut next = position;
+    for slot in slots {
+        let Some((word, value)) = place(next) else { return false };
+        value.store_relaxed(slot.value);
+        word.store_relaxed(slot.word);
+        next = next.wrapping_add(1);
+    }
+    // PAIRS WITH: `lane-tail`, the load in `published`.
+    tail.store_release(next);
+    true
+}
+
 /// Reads the tail; every record before it can be read afterwards.
 #[inline(always)]
 #[must_use]
 pub fn published(tail: &Word) -> u64 {
-    // PAIRS WITH: `lane-tail`, the stores in `write` and `append`.
+    // PAIRS WITH: `lane-tail`, the stores in `write`, `write_long` and `append`.
     tail.load_acquire()
 }
 

@@ -22,6 +22,8 @@ pub mod cell;
 
 pub mod lane;
 
+pub mod exemplar;
+
 pub mod segment;
 
 pub mod ack;

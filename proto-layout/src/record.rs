@@ -12,10 +12,15 @@
 //! ```text
 //! bits  0..32  series     dense id of the series in its segment
 //! bits 32..40  operation  see `Operation`
-//! bits 40..48  slots      how many 16-byte slots the record takes; 1, or more for records
-//!                         with a tail of their own (reserved: none is defined yet)
+//! bits 40..48  slots      how many 16-byte slots the record takes: 1, or more for a record
+//!                         with a tail, which is an exemplar's (see [`exemplar`])
 //! bits 48..64  flags      reserved for a generation; written zero
 //! ```
+//!
+//! The tail of a long record is in the slots behind its first one, on the other side of the
+//! ring's end where it wraps; all of them become visible with one store.
+//!
+//! [`exemplar`]: crate::exemplar
 //!
 //! Records become visible by the lane's tail alone, never by their contents (see
 //! [`lane`](crate::lane)).
@@ -35,6 +40,12 @@ pub enum Operation {
     AddF64 = 2,
     /// Observes `value` as the bits of an `f64` (not NaN) in a histogram or summary.
     ObserveF64 = 3,
+    /// As `AddU64`, with an exemplar behind it.
+    AddU64Exemplar = 4,
+    /// As `AddF64`, with an exemplar behind it.
+    AddF64Exemplar = 5,
+    /// As `ObserveF64`, with an exemplar behind it.
+    ObserveF64Exemplar = 6,
 }
 
 impl Operation {
@@ -46,7 +57,33 @@ impl Operation {
             1 => Some(Self::AddU64),
             2 => Some(Self::AddF64),
             3 => Some(Self::ObserveF64),
+            4 => Some(Self::AddU64Exemplar),
+            5 => Some(Self::AddF64Exemplar),
+            6 => Some(Self::ObserveF64Exemplar),
             _ => None,
+        }
+    }
+
+    /// The operation that does the same and has an exemplar behind it.
+    #[inline]
+    #[must_use]
+    pub const fn with_exemplar(self) -> Self {
+        match self {
+            Self::AddU64 | Self::AddU64Exemplar => Self::AddU64Exemplar,
+            Self::AddF64 | Self::AddF64Exemplar => Self::AddF64Exemplar,
+            Self::ObserveF64 | Self::ObserveF64Exemplar => Self::ObserveF64Exemplar,
+        }
+    }
+
+    /// The operation without the exemplar, if it has one behind it.
+    #[inline]
+    #[must_use]
+    pub const fn without_exemplar(self) -> Option<Self> {
+        match self {
+            Self::AddU64 | Self::AddF64 | Self::ObserveF64 => None,
+            Self::AddU64Exemplar => Some(Self::AddU64),
+            Self::AddF64Exemplar => Some(Self::AddF64),
+            Self::ObserveF64Exemplar => Some(Self::ObserveF64),
         }
     }
 }
@@ -55,7 +92,14 @@ impl Operation {
 #[inline]
 #[must_use]
 pub const fn pack(series: u32, operation: Operation) -> u64 {
-    (series as u64) | ((operation as u64) << 32) | (1 << 40)
+    pack_long(series, operation, 1)
+}
+
+/// The first word of a record of so many slots.
+#[inline]
+#[must_use]
+pub const fn pack_long(series: u32, operation: Operation, slots: u8) -> u64 {
+    (series as u64) | ((operation as u64) << 32) | ((slots as u64) << 40)
 }
 
 /// A record as the agent copied it out of a lane: untrusted.
@@ -121,13 +165,26 @@ mod tests {
 
     #[test]
     fn a_packed_word_reads_back_field_by_field() {
-        for operation in [Operation::AddU64, Operation::AddF64, Operation::ObserveF64] {
+        for operation in (1..=6).filter_map(Operation::from_code) {
             let record = Record { word: pack(u32::MAX - 7, operation), value: 3 };
             assert_eq!(record.series(), u32::MAX - 7);
             assert_eq!(Operation::from_code(record.operation_code()), Some(operation));
             assert_eq!(record.slots(), 1);
             assert_eq!(record.shape(), shape_of(operation));
         }
+    }
+
+    #[test]
+    fn each_operation_has_one_with_an_exemplar() {
+        for operation in [Operation::AddU64, Operation::AddF64, Operation::ObserveF64] {
+            let long = operation.with_exemplar();
+            assert_eq!((operation.without_exemplar(), long.with_exemplar()), (None, long));
+            assert_eq!(long.without_exemplar(), Some(operation));
+            let record = Record { word: pack_long(7, long, 34), value: 3 };
+            assert_eq!((record.series(), record.slots()), (7, 34));
+            assert_eq!(Operation::from_code(record.operation_code()), Some(long));
+        }
+        assert_eq!((Operation::from_code(0), Operation::from_code(7)), (None, None));
     }
 
     #[test]

@@ -60,8 +60,12 @@
 //!     48    8 rejected_negative    app, add relaxed                agent
 //!     56    8 rejected_unregistered app, add relaxed               agent
 //!     64    8 overflowed_lookups   app, add relaxed                agent
-//!     72   56 reserved             zero
+//!     72    8 rejected_exemplars   app, add relaxed                agent
+//!     80    8 dropped_exemplars    app, add relaxed                agent
+//!     88   40 reserved             zero
 //! ```
+//!
+//! The last two count exemplars only: what they were with is recorded.
 //!
 //! # Lane control line
 //!
@@ -324,7 +328,9 @@ pub struct RawLive {
     pub rejected_negative: u64,
     pub rejected_unregistered: u64,
     pub overflowed_lookups: u64,
-    pub reserved: [u64; 7],
+    pub rejected_exemplars: u64,
+    pub dropped_exemplars: u64,
+    pub reserved: [u64; 5],
 }
 
 /// A lane control line as read by the agent: untrusted.
@@ -370,7 +376,9 @@ const _: () = {
     assert!(offset_of!(RawLive, rejected_negative) == 48);
     assert!(offset_of!(RawLive, rejected_unregistered) == 56);
     assert!(offset_of!(RawLive, overflowed_lookups) == 64);
-    assert!(offset_of!(RawLive, reserved) == 72);
+    assert!(offset_of!(RawLive, rejected_exemplars) == 72);
+    assert!(offset_of!(RawLive, dropped_exemplars) == 80);
+    assert!(offset_of!(RawLive, reserved) == 88);
     assert!(size_of::<RawControl>() == CONTROL_STRIDE_BYTES as usize);
     assert!(offset_of!(RawControl, tail) == 0);
     assert!(offset_of!(RawControl, spill_count) == 8);

@@ -51,6 +51,8 @@ pub(crate) enum Mutant {
     AckLoadRelaxed,
     /// The writer does not stop at the limit.
     LimitIgnored,
+    /// The slots of a long record are published one after the other.
+    TailForEachSlot,
     SpillStoreRelaxed,
     SpillLoadRelaxed,
     SharedSpillAddRelaxed,
@@ -150,6 +152,7 @@ type Model = fn(Mutant);
 
 const MODELS: &[(&str, Model)] = &[
     ("lane: writer and reader, wrap-around, full", ring::model),
+    ("long records: several slots, one tail", ring::long_model),
     ("spill: lane's count and shared count", spill::model),
     ("definitions: chunk, definition, then a record of it", definitions::model),
     ("hand-over of a lane between two threads", hand_over::model),
@@ -164,6 +167,12 @@ const MUTANTS: &[(Mutant, Model)] = &[
     (Mutant::AckStoreRelaxed, ring::model),
     (Mutant::AckLoadRelaxed, ring::model),
     (Mutant::LimitIgnored, ring::model),
+    (Mutant::TailStoreRelaxed, ring::long_model),
+    (Mutant::TailLoadRelaxed, ring::long_model),
+    (Mutant::AckStoreRelaxed, ring::long_model),
+    (Mutant::AckLoadRelaxed, ring::long_model),
+    (Mutant::LimitIgnored, ring::long_model),
+    (Mutant::TailForEachSlot, ring::long_model),
     (Mutant::SpillStoreRelaxed, spill::model),
     (Mutant::SpillLoadRelaxed, spill::model),
     (Mutant::SharedSpillAddRelaxed, spill::model),

@@ -10,5 +10,8 @@ fn main() -> std::io::Result<()> {
     std::fs::write(golden::path(ledger::JOURNAL_FILE), journal)?;
     let (bytes, journal) = ledger::golden_expired();
     std::fs::write(golden::path(ledger::EXPIRED_LEDGER_FILE), bytes)?;
-    std::fs::write(golden::path(ledger::EXPIRED_JOURNAL_FILE), journal)
+    std::fs::write(golden::path(ledger::EXPIRED_JOURNAL_FILE), journal)?;
+    let (bytes, journal) = ledger::golden_starts();
+    std::fs::write(golden::path(ledger::STARTS_LEDGER_FILE), bytes)?;
+    std::fs::write(golden::path(ledger::STARTS_JOURNAL_FILE), journal)
 }

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use ringmeter_agent::aggregate::{Aggregate, Local, LocalSeries};
 use ringmeter_agent::ledger::{Ledger, Place, parse};
 use ringmeter_agent::limits::Limits;
+use ringmeter_agent::partition::Slots;
 use ringmeter_agent::pipeline::Restored;
 use ringmeter_layout::naming::Kind;
 use ringmeter_layout::record::{Operation, Record, pack};
@@ -73,7 +74,7 @@ fn commits(kind: Kind) {
                     }
                 })
                 .collect();
-            aggregate.apply(&records, &local, &mut 0, 0);
+            aggregate.apply(Slots::all(&records), &local, &mut 0, 0);
             let begin = Instant::now();
             aggregate.put_changes(&mut ledger);
             ledger.commit().expect("a commit");

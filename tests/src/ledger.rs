@@ -7,6 +7,7 @@ use arbitrary::{Result, Unstructured};
 use ringmeter_agent::aggregate::{Aggregate, Local, LocalSeries};
 use ringmeter_agent::ledger::{Area, Disk, File, Ledger, SLICE_WORDS, ZERO};
 use ringmeter_agent::limits::Limits;
+use ringmeter_agent::partition::Slots;
 use ringmeter_agent::pipeline::Restored;
 use ringmeter_agent::series::SeriesRef;
 use ringmeter_layout::naming::Kind;
@@ -22,8 +23,14 @@ pub const JOURNAL_FILE: &str = "ledger-1.0.journal";
 pub const EXPIRED_LEDGER_FILE: &str = "ledger-1.1.ledger";
 /// Its journal.
 pub const EXPIRED_JOURNAL_FILE: &str = "ledger-1.1.journal";
+/// The ledger of an agent that knows when series began, as version 1.2 does.
+pub const STARTS_LEDGER_FILE: &str = "ledger-1.2.ledger";
+/// Its journal.
+pub const STARTS_JOURNAL_FILE: &str = "ledger-1.2.journal";
 /// When the golden ledger was made, nanoseconds since 1970.
 pub const CREATED_UNIX_NS: u64 = 1_700_000_000_000_000_000;
+/// When the series of the ledger with starts began, milliseconds since 1970.
+pub const GOLDEN_START_UNIX_MS: u64 = 1_700_000_000_123;
 
 /// The two files of a ledger in memory.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +74,28 @@ impl Disk for Memory {
 /// When the golden definitions are refused.
 #[must_use]
 pub fn golden() -> (Vec<u8>, Vec<u8>) {
-    let (memory, _, _) = written();
+    let (memory, _, _) = written(0);
+    memory.bytes()
+}
+
+/// The golden ledger with the times at which its series began, and counts of exemplars.
+///
+/// # Panics
+/// When the golden definitions are refused.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
+pub fn golden_starts() -> (Vec<u8>, Vec<u8>) {
+    let (memory, mut ledger, _) = written(GOLDEN_START_UNIX_MS);
+    let contents = memory.bytes();
+    let contents = ringmeter_agent::ledger::parse(&contents.0, &contents.1);
+    let contents = contents.expect("a good ledger").expect("and not an empty one");
+    let mut head = *contents.slice(Area::Segment, 0, 0);
+    head[20..22].copy_from_slice(&[4, 5]);
+    ledger.put(Area::Segment.key(0, 0), &head);
+    let mut dropped = ZERO;
+    dropped[..4].copy_from_slice(&[4, 5, 6, 7]);
+    ledger.put(Area::Own.key(0, 2), &dropped);
+    ledger.commit().expect("memory");
     memory.bytes()
 }
 
@@ -78,7 +106,7 @@ pub fn golden() -> (Vec<u8>, Vec<u8>) {
 #[must_use]
 #[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
 pub fn golden_expired() -> (Vec<u8>, Vec<u8>) {
-    let (memory, mut ledger, mut aggregate) = written();
+    let (memory, mut ledger, mut aggregate) = written(0);
     aggregate.registry().define(SeriesRef { family: 0, row: 1 });
     for second in 1..3 {
         aggregate.expire(second * 1_000_000_000);
@@ -95,11 +123,12 @@ pub fn golden_expired() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[expect(clippy::expect_used, reason = "a test without its ledger is no test")]
-fn written() -> (Memory, Ledger, Aggregate) {
+fn written(start_unix_ms: u64) -> (Memory, Ledger, Aggregate) {
     let memory = Memory::default();
     let mut ledger = Ledger::new(Box::new(memory.clone()), LEDGER_ID, CREATED_UNIX_NS);
     let limits = Limits { retention_ns: Some(1_000_000_000), ..Limits::default() };
     let mut aggregate = Aggregate::new(limits);
+    aggregate.begin_series_at(start_unix_ms);
     let mut local = LocalSeries::default();
     let requests = family("golden_requests_total", Kind::Counter, &["code", "path"]);
     let requests = aggregate.hold_family(&requests, 0).expect("a family");
@@ -119,7 +148,7 @@ fn written() -> (Memory, Ledger, Aggregate) {
     for value in [0.25, 0.75, -3.0, 0.0, f64::INFINITY] {
         records.push(record(2, Operation::ObserveF64, f64::to_bits(value)));
     }
-    aggregate.apply(&records, &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&records), &local, &mut 0, 0);
     aggregate.put_changes(&mut ledger);
     put_segments(&mut ledger);
     let mut own = ZERO;
@@ -127,7 +156,7 @@ fn written() -> (Memory, Ledger, Aggregate) {
     ledger.put(Area::Own.key(0, 0), &own);
     ledger.commit().expect("memory");
     // A second commit, so that the journal is not the whole ledger.
-    aggregate.apply(&records[..1], &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&records[..1]), &local, &mut 0, 0);
     aggregate.registry().retire(SeriesRef { family: 0, row: 2 });
     aggregate.put_changes(&mut ledger);
     ledger.commit().expect("memory");
@@ -202,9 +231,13 @@ fn change(ledger: &mut Vec<u8>, journal: &mut Vec<u8>, from: &mut Unstructured<'
     Ok(())
 }
 
-/// The golden ledger of one version or the other.
+/// The golden ledger of one version or another.
 fn either(mode: u8) -> (Vec<u8>, Vec<u8>) {
-    if mode < 128 { golden() } else { golden_expired() }
+    match mode {
+        0..96 => golden(),
+        96..192 => golden_expired(),
+        _ => golden_starts(),
+    }
 }
 
 fn put(

@@ -12,6 +12,9 @@ use crate::process::{Process, wait_until};
 /// Makes a server scrape and keep native histograms.
 pub const NATIVE_HISTOGRAMS: &str = "--enable-feature=native-histograms";
 
+/// Makes a server keep exemplars.
+pub const EXEMPLARS: &str = "--enable-feature=exemplar-storage";
+
 /// A running server that scrapes one target every second.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -90,6 +93,22 @@ impl Prometheus {
         assert!(samples.len() <= 1, "{expression} has several samples: {body}");
         let value = samples.first()?.split('"').nth(1).expect("a value");
         Some(value.parse().expect("a number"))
+    }
+
+    /// The exemplars of the last hour, as JSON.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a broken answer fails the test")]
+    pub fn exemplars_json(&self, expression: &str) -> String {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+        let query = percent_encoded(expression);
+        let (start, end) = (now - 3600, now + 60);
+        let path = format!("/api/v1/query_exemplars?query={query}&start={start}&end={end}");
+        let answer = get(self.address, &path).expect("prometheus answers");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
     }
 
     /// Whether an instant query has any sample.

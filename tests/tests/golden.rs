@@ -236,3 +236,39 @@ fn the_golden_ledger_of_1_1_is_read_and_still_written() {
     assert_eq!((shown[0].1, shown[1].1), (Number::U64(82), Number::U64(7)));
     assert_eq!(shown[1].0, "code=\"404\",path=\"\"");
 }
+
+/// An agent of 1.1 would find an area that it does not know; so it has to set this one aside, which
+/// it does because the header says 1.2.
+#[test]
+fn the_golden_ledger_of_1_2_is_read_and_still_written() {
+    let (bytes, journal) = (read(ledger::STARTS_LEDGER_FILE), read(ledger::STARTS_JOURNAL_FILE));
+    assert!(ledger::golden_starts() == (bytes.clone(), journal.clone()), "the ledger differs");
+    assert_eq!((word(&bytes, 8) & 0xffff_ffff, word(&bytes, 40)), (1 | 2 << 16, 3));
+    let mut restored = Restored::parse(&bytes, &journal, &Limits::default(), 0)
+        .expect("a good ledger")
+        .expect("and not an empty one");
+    let kept = Kept::all(restored.contents()).expect("segments");
+    let live = &kept[0].live;
+    assert_eq!((live.rejected_exemplars, live.dropped_exemplars), (4, 5));
+    let registry = restored.aggregate().registry();
+    for row in 1..3 {
+        let row = registry.row(SeriesRef { family: 0, row }).expect("a series");
+        assert_eq!(row.start_unix_ms(), ledger::GOLDEN_START_UNIX_MS);
+    }
+}
+
+/// The lowest version whose readers know what is there, and never one that they would misread.
+#[test]
+fn a_ledger_says_the_version_that_its_readers_need() {
+    for (bytes, minor, area) in [
+        (ledger::golden().0, 0, None),
+        (ledger::golden_expired().0, 1, None),
+        (ledger::golden_starts().0, 2, Some(13_u32)),
+    ] {
+        assert_eq!(word(&bytes, 8) >> 16 & 0xffff, minor);
+        let blocks = bytes[4096..].chunks_exact(288);
+        let areas = blocks.map(|block| u32::from_le_bytes(block[16..20].try_into().expect("four")));
+        let newest = areas.max().filter(|area| *area > 12);
+        assert_eq!(newest, area, "minor {minor}");
+    }
+}

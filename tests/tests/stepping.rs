@@ -35,6 +35,8 @@ const BATCH: usize = 64;
 const INSTRUCTIONS_MAX: usize = 100_000;
 /// Records of a lane.
 const LANE: u64 = 64;
+/// Observations with exemplars that fill one: twelve of five slots, and four without exemplars.
+const LANE_EXEMPLARS: u64 = 16;
 
 /// A way that a call can take.
 #[derive(Clone, Copy)]
@@ -135,7 +137,7 @@ fn calls_in(scrape: &Scrape, call: &str, number: usize) -> Vec<f64> {
     };
     match call {
         "inc_by_f64" => vec![get("_total") / FLOAT_STEP],
-        "histogram" => {
+        "histogram" | "exemplar" => {
             let (some, all) = (bucket("1.0"), bucket("+Inf"));
             assert_eq!(all, Some(get("_count")), "the count is the sum of the buckets");
             assert_eq!(some, all, "{}", scrape.value("stepped_count"));
@@ -190,7 +192,8 @@ fn try_way(way: Way<'_>, random: &mut Random) {
         let is_any = is_in.iter().any(|is_in| *is_in);
         assert!(is_all || !is_complete, "{}: lost after {steps}: {is_in:?}", way.what);
         // Only where the lane is full, sum and buckets are words of their own.
-        let is_full = way.before >= LANE && !way.is_drained;
+        let filling = if way.call == "exemplar" { LANE_EXEMPLARS } else { LANE };
+        let is_full = way.before >= filling && !way.is_drained;
         assert!(is_all == is_any || is_full, "{}: torn after {steps}: {is_in:?}", way.what);
         assert!(*steps > 0 || !is_any, "{}: in before it began: {is_in:?}", way.what);
     }
@@ -229,6 +232,8 @@ fn try_batch(way: Way<'_>, notes: &Directory, steps: &[usize]) -> Vec<Found> {
     let agent = running.unwrap_or_else(|| Agent::start(directory.path()));
     let scrape = agent.scrape();
     assert_eq!(scrape.lost(), 0.0);
+    let half = "ringmeter_exemplars_dropped_total{reason=\"malformed\"}";
+    assert_eq!(scrape.get(half), Some(0.0), "an exemplar is there as a whole");
     let found = all.iter().map(|(steps, stepped)| {
         let numbers = calls_in(&scrape, way.call, stepped.number);
         let is_in = numbers.iter().map(|calls| {
@@ -258,6 +263,8 @@ fn a_call_is_in_or_out_wherever_it_is_killed_while_there_is_room_in_the_lane() {
         way("counter, float", "inc_by_f64", 1),
         way("counter by label", "with", 1),
         way("histogram", "histogram", 1),
+        way("histogram with an exemplar", "exemplar", 1),
+        way("counter with an exemplar", "exemplar_counter", 1),
         way("summary", "summary", 1),
         way("gauge, set", "gauge_set", 1),
         way("gauge, add", "gauge_add", 1),
@@ -275,6 +282,11 @@ fn a_call_is_in_or_out_wherever_it_is_killed_while_the_lane_is_full() {
         way("counter, float, lane full", "inc_by_f64", LANE + 1),
         way("histogram, lane full, ack asked for", "histogram", LANE),
         way("histogram, lane full", "histogram", LANE + 1),
+        // An exemplar takes five slots: after twelve of them there are four left, ...
+        way("exemplar that has no room", "exemplar", 12),
+        // ... and one that is given up leaves its event, until the lane is full.
+        way("exemplar, lane full", "exemplar", 20),
+        way("counter with an exemplar, lane full", "exemplar_counter", 20),
         way("summary, lane full", "summary", LANE + 1),
         way("counter for signal handlers", "signal_safe", 1),
     ] {

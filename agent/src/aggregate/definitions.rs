@@ -19,7 +19,7 @@ use ringmeter_layout::definition::{Definition, FamilyDefinition, SeriesDefinitio
 use ringmeter_layout::naming::OVERFLOW_LABEL;
 
 use super::Aggregate;
-use crate::ledger::{Area, Contents, Ledger, LedgerError, SLICE_WORDS, ZERO};
+use crate::ledger::{Area, Contents, Ledger, LedgerError, MINOR_NUMBERS, SLICE_WORDS, ZERO};
 use crate::limits::{FAMILIES_LIMIT, SERIES_LIMIT};
 use crate::series::{OVERFLOW_ROW, Registry, SeriesRef};
 use crate::snapshot::LabelText;
@@ -73,7 +73,7 @@ impl Log {
         facts[1] = self.is_explicit.into();
         ledger.put(Area::Facts.key(0, 0), &facts);
         if self.is_explicit {
-            ledger.use_minor(1);
+            ledger.use_minor(MINOR_NUMBERS);
         }
         let whole = self.tail.len() / SLICE_WORDS;
         self.tail.drain(..whole * SLICE_WORDS);

@@ -87,6 +87,7 @@ impl Aggregate {
                 {
                     (*integer, *float) = (0, FloatSum::default());
                 }
+                self.forget_of_counter(slot);
                 self.changes.integer(slot);
                 self.changes.float(slot);
                 self.free.counters.push(slot);

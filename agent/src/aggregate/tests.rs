@@ -25,7 +25,7 @@ fn record(series: u32, operation: Operation, value: u64) -> Record {
     Record { word: pack(series, operation), value }
 }
 
-fn placed(aggregate: &mut Aggregate, kind: Kind, name: &str, label: &str) -> Placed {
+pub(super) fn placed(aggregate: &mut Aggregate, kind: Kind, name: &str, label: &str) -> Placed {
     let family = aggregate.hold_family(&definition(kind, name), 0).expect("room");
     aggregate.hold_series(family, &[("l", label)], true, 0).expect("placed")
 }
@@ -43,8 +43,8 @@ fn two_segments_share_a_series_under_ids_of_their_own() {
     second.push(Local::Counter(other.slot));
     second.push(Local::Counter(b.slot));
     let add = |series, value| record(series, Operation::AddU64, value);
-    aggregate.apply(&[add(0, 3)], &first, &mut 0, 0);
-    aggregate.apply(&[add(0, 10), add(1, 4)], &second, &mut 0, 0);
+    aggregate.apply(Slots::all(&[add(0, 3)]), &first, &mut 0, 0);
+    aggregate.apply(Slots::all(&[add(0, 10), add(1, 4)]), &second, &mut 0, 0);
     let (_, totals) = aggregate.parts();
     assert_eq!(totals.counter(a.slot), Number::U64(7));
     assert_eq!(totals.counter(other.slot), Number::U64(10));
@@ -91,10 +91,10 @@ fn a_counter_is_an_integer_until_a_float_is_added() {
     let mut local = LocalSeries::default();
     local.push(Local::Counter(series.slot));
     let large = record(0, Operation::AddU64, (1 << 60) + 1);
-    aggregate.apply(&[large], &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&[large]), &local, &mut 0, 0);
     assert_eq!(aggregate.parts().1.counter(series.slot), Number::U64((1 << 60) + 1));
     let half = record(0, Operation::AddF64, 0.5f64.to_bits());
-    aggregate.apply(&[half], &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&[half]), &local, &mut 0, 0);
     assert_eq!(aggregate.parts().1.counter(series.slot), Number::F64((1u64 << 60) as f64));
 }
 
@@ -106,12 +106,12 @@ fn a_total_that_would_wrap_or_become_infinite_stays_and_the_record_is_rejected()
     let mut local = LocalSeries::default();
     local.push(Local::Counter(series.slot));
     let add = |value| record(0, Operation::AddU64, value);
-    aggregate.apply(&[add(1000), add(u64::MAX - 499), add(1)], &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&[add(1000), add(u64::MAX - 499), add(1)]), &local, &mut 0, 0);
     assert_eq!(aggregate.parts().1.counter(series.slot), Number::U64(1001));
     aggregate.add_counter(series.slot, u64::MAX - 499, 0.0);
     assert_eq!(aggregate.parts().1.counter(series.slot), Number::U64(1001), "from a cell");
     let most = record(0, Operation::AddF64, f64::MAX.to_bits());
-    aggregate.apply(&[most, most], &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&[most, most]), &local, &mut 0, 0);
     aggregate.add_counter(series.slot, 0, f64::MAX);
     assert_eq!(aggregate.parts().1.counter(series.slot), Number::F64(f64::MAX));
     assert_eq!(aggregate.rejected.get(RejectReason::Value), 2);
@@ -174,7 +174,7 @@ proptest! {
             }
         }).collect();
         for batch in made.chunks(cut) {
-            aggregate.apply(batch, &local, &mut 0, 0);
+            aggregate.apply(Slots::all(batch), &local, &mut 0, 0);
         }
         prop_assert_eq!(aggregate.rejected.total() + accepted, made.len() as u64);
         let (_, totals) = aggregate.parts();

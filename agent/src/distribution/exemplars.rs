@@ -13,23 +13,30 @@ pub(super) struct Exemplars {
 }
 
 impl Exemplars {
-    /// Keeps `exemplar` as that of the bucket at `at`, unless that has a newer one, or there is no
-    /// memory for it.
-    pub(super) fn keep(&mut self, at: usize, buckets: usize, exemplar: Exemplar, to: &mut Budget) {
+    /// Keeps `exemplar` as that of the bucket at `at`, unless that has a newer one; says whether
+    /// there is memory for it.
+    pub(super) fn keep(
+        &mut self,
+        at: usize,
+        buckets: usize,
+        exemplar: Exemplar,
+        to: &mut Budget,
+    ) -> bool {
         if self.places.is_none() {
             if !to.take_for_buckets(PLACE_COST_BYTES.saturating_mul(buckets as u64)) {
-                return;
+                return false;
             }
             self.places = Some(vec![None; buckets].into());
         }
         let places = self.places.as_deref_mut().unwrap_or_default();
-        let Some(place) = places.get_mut(at) else { return };
+        let Some(place) = places.get_mut(at) else { return true };
         if place.as_ref().is_some_and(|own| own.unix_ms() > exemplar.unix_ms()) {
-            return;
+            return true;
         }
         let given_back = place.as_ref().map_or(0, Exemplar::cost_bytes);
         to.give_back(given_back);
         *place = to.take_for_buckets(exemplar.cost_bytes()).then_some(exemplar);
+        place.is_some()
     }
 
     /// What they took from the account of memory.

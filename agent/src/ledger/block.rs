@@ -10,9 +10,13 @@ pub(super) const MAGIC: [u8; 8] = *b"RINGLED\0";
 pub(super) const JOURNAL_MAGIC: [u8; 8] = *b"RINGJNL\0";
 /// Layout version that this agent writes.
 pub const VERSION_MAJOR: u16 = 1;
-/// Latest minor layout version that this agent writes and reads: 1, once a series has left. Until
-/// then it writes 0, which agents that never let a series leave read, too.
-pub const VERSION_MINOR: u16 = 1;
+/// Latest minor layout version that this agent writes and reads. It writes the lowest one whose
+/// readers know what the ledger holds; one from which others have to be kept sets it aside.
+pub const VERSION_MINOR: u16 = MINOR_STARTS;
+/// From this one on definitions may be written with their numbers, because a series has left.
+pub const MINOR_NUMBERS: u16 = 1;
+/// From this one on there are `Area::Starts`, and counts of exemplars in `Area::Segment`.
+pub const MINOR_STARTS: u16 = 2;
 /// Words of a slice.
 pub const SLICE_WORDS: usize = 32;
 /// Where the blocks begin.

@@ -123,6 +123,7 @@ impl Pipeline {
             rejected: self.aggregate.rejected.clone(),
             ack_failures: failures.fold(self.ack_failures, u64::saturating_add),
             overflowed: self.aggregate.overflowed.clone(),
+            exemplars_dropped: self.aggregate.exemplars_dropped.clone(),
             expired_series: self.aggregate.expired_series,
             expired_families: self.aggregate.expired_families,
             memory_refusals: self.aggregate.memory().refusals(),

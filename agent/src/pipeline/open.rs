@@ -137,6 +137,7 @@ impl Pipeline {
         new.aggregate = aggregate;
         new.aggregate.rejected = own.rejected.clone();
         new.aggregate.overflowed = own.overflowed.clone();
+        new.aggregate.exemplars_dropped = own.exemplars_dropped.clone();
         new.aggregate.expired_series = own.expired_series;
         new.aggregate.expired_families = own.expired_families;
         new.aggregate.budget().set_refusals(own.memory_refusals);

@@ -2,11 +2,14 @@
 //!
 //! One word each in slice 0 of `Area::Own`, in the order of `scalars`; then one for each reason of
 //! rejection, and one for each reason for which a ledger was set aside. Slice 1 has one word each
-//! in the order of `more`, then those for which series went into an overflow series.
+//! in the order of `more`, then those for which series went into an overflow series. Slice 2 has
+//! those for which exemplars were given up.
 
 use crate::context::Counts;
 use crate::ledger::{self, Area, Contents, Ledger, SLICE_WORDS, Slice, ZERO};
-use crate::reject::{OverflowReason, Overflowed, RejectReason, Rejected};
+use crate::reject::{
+    ExemplarDrop, ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected,
+};
 
 /// Counters of the agent itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +19,7 @@ pub(super) struct Own {
     pub(super) ack_failures: u64,
     /// Those over the limit of all series stand where the sum of all reasons once stood.
     pub(super) overflowed: Overflowed,
+    pub(super) exemplars_dropped: ExemplarsDropped,
     pub(super) expired_series: u64,
     pub(super) expired_families: u64,
     pub(super) memory_refusals: u64,
@@ -75,6 +79,8 @@ impl Own {
         let reasons = reasons.map(|reason| self.overflowed.get(*reason));
         let more = copy.more().map(|word| *word);
         ledger.put(Area::Own.key(0, 1), &slice_of(more.into_iter().chain(reasons)));
+        let dropped = ExemplarDrop::ALL.map(|reason| self.exemplars_dropped.get(reason));
+        ledger.put(Area::Own.key(0, 2), &slice_of(dropped.into_iter()));
     }
 
     /// Any words are counters; those that a later version knows are left out.
@@ -94,6 +100,9 @@ impl Own {
         let reasons = OverflowReason::ALL.iter().filter(|reason| **reason != OverflowReason::Total);
         for (reason, word) in reasons.zip(words.iter().skip(MORE)) {
             own.overflowed.add_all(*reason, *word);
+        }
+        for (reason, word) in ExemplarDrop::ALL.iter().zip(contents.slice(Area::Own, 0, 2)) {
+            own.exemplars_dropped.add(*reason, *word);
         }
         own
     }

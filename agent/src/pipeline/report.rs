@@ -95,6 +95,7 @@ impl Pipeline {
             conflicts: conflicts as u64,
             series: series as u64,
             overflowed: &shown.overflowed,
+            exemplars_dropped: &shown.exemplars_dropped,
             expired_series: shown.expired_series,
             expired_families: shown.expired_families,
             limits: &self.limits,

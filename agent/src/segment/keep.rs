@@ -14,7 +14,9 @@
 //!   17  rejected_nan
 //!   18  rejected_negative
 //!   19  rejected_unregistered
-//!   20  reserved, zero, up to 32
+//!   20  rejected_exemplars
+//!   21  dropped_exemplars
+//!   22  reserved, zero, up to 32
 //!   32  four words for each lane: position, spill count, slots that belong to a record begun
 //!       before the position, reserved
 //! ```
@@ -28,7 +30,7 @@ use ringmeter_layout::naming::SegmentName;
 use ringmeter_layout::segment::{LANES_MAX, RawLive};
 
 use super::{Before, Segment};
-use crate::ledger::{Area, Contents, Ledger, LedgerError, SLICE_WORDS, Slice, ZERO};
+use crate::ledger::{Area, Contents, Ledger, LedgerError, MINOR_STARTS, SLICE_WORDS, Slice, ZERO};
 
 const STATE_ACTIVE: u64 = 1;
 const STATE_FINAL: u64 = 2;
@@ -39,7 +41,7 @@ const SERVICE_WORDS: usize = 8;
 const BASELINE_AT: usize = 12;
 const LANES_AT: usize = 13;
 const LIVE_AT: usize = 14;
-const LIVE_WORDS: usize = 6;
+const LIVE_WORDS: usize = 8;
 const LANE_WORDS: usize = 4;
 
 /// One lane as remembered.
@@ -121,6 +123,8 @@ impl Kept {
             rejected_nan: words[LIVE_AT + 3],
             rejected_negative: words[LIVE_AT + 4],
             rejected_unregistered: words[LIVE_AT + 5],
+            rejected_exemplars: words[LIVE_AT + 6],
+            dropped_exemplars: words[LIVE_AT + 7],
             ..RawLive::default()
         };
         // Before anything is made of the numbers: `lanes` says how much to allocate.
@@ -201,7 +205,7 @@ impl Segment {
     /// Puts positions, counts, and marks that changed.
     pub fn put(&mut self, ledger: &mut Ledger) {
         let lanes = self.kept_lanes();
-        ledger.put(Area::Segment.key(self.number, 0), &self.head(STATE_ACTIVE, lanes.len()));
+        self.put_head(STATE_ACTIVE, lanes.len(), ledger);
         let words: Vec<u64> = lanes
             .iter()
             .flat_map(|lane| [lane.position, lane.spill_count, lane.skip.into(), 0])
@@ -214,7 +218,7 @@ impl Segment {
     pub fn put_final(&mut self, ledger: &mut Ledger) -> Entry {
         let mut entry = self.entry();
         entry.strip(ledger);
-        ledger.put(Area::Segment.key(self.number, 0), &self.head(STATE_FINAL, 0));
+        self.put_head(STATE_FINAL, 0, ledger);
         entry
     }
 
@@ -244,6 +248,13 @@ impl Segment {
         own.chain(more.into_iter().skip(self.lanes.len())).take(LANES_MAX as usize).collect()
     }
 
+    fn put_head(&self, state: u64, lanes: usize, ledger: &mut Ledger) {
+        if self.live.rejected_exemplars > 0 || self.live.dropped_exemplars > 0 {
+            ledger.use_minor(MINOR_STARTS);
+        }
+        ledger.put(Area::Segment.key(self.number, 0), &self.head(state, lanes));
+    }
+
     fn head(&self, state: u64, lanes: usize) -> Slice {
         let mut words = ZERO;
         words[0] = state;
@@ -262,6 +273,8 @@ impl Segment {
         words[LIVE_AT + 3] = self.live.rejected_nan;
         words[LIVE_AT + 4] = self.live.rejected_negative;
         words[LIVE_AT + 5] = self.live.rejected_unregistered;
+        words[LIVE_AT + 6] = self.live.rejected_exemplars;
+        words[LIVE_AT + 7] = self.live.dropped_exemplars;
         words
     }
 }

@@ -5,7 +5,7 @@ use ringmeter_layout::definition::FamilyDefinition;
 
 use super::{Registry, Row, SeriesRef, Shape};
 use crate::budget::Budget;
-use crate::ledger::{Area, Contents, Dirty, Ledger, LedgerError, SLICE_WORDS, ZERO};
+use crate::ledger::{Area, Contents, Dirty, Ledger, LedgerError, MINOR_STARTS, SLICE_WORDS, ZERO};
 
 /// Bits of a slice.
 const BITS: u32 = 2048;
@@ -59,6 +59,9 @@ impl Registry {
             for (word, series) in words.iter_mut().zip(self.rows.iter().skip(first)) {
                 let row = series.and_then(|series| self.row(series));
                 *word = row.map_or(0, Row::start_unix_ms);
+            }
+            if words != ZERO {
+                ledger.use_minor(MINOR_STARTS);
             }
             ledger.put(Area::Starts.key(0, slice), &words);
         });

@@ -2,13 +2,9 @@
 
 use std::fmt;
 
-use ringmeter_layout::naming::{self, NameError};
+use ringmeter_layout::exemplar;
 
 use super::LabelText;
-
-/// Names and values of an exemplar's labels together may have this many characters
-/// (OpenMetrics 1.0, "Exemplars").
-pub const EXEMPLAR_LENGTH_MAX_CHARACTERS: usize = 128;
 
 /// One observation, with labels and its time.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,17 +21,7 @@ impl Exemplar {
     ///
     /// When labels are too long, or no labels.
     pub fn new(pairs: &[(&str, &str)], value: f64, unix_ms: u64) -> Result<Self, ExemplarError> {
-        let characters: usize =
-            pairs.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
-        if characters > EXEMPLAR_LENGTH_MAX_CHARACTERS {
-            return Err(ExemplarError::TooLong { characters });
-        }
-        for (at, (name, _)) in pairs.iter().enumerate() {
-            naming::label_name(name).map_err(ExemplarError::Name)?;
-            if pairs.iter().take(at).any(|(before, _)| before == name) {
-                return Err(ExemplarError::Twice { name: (*name).to_owned() });
-            }
-        }
+        exemplar::check(pairs.iter().copied()).map_err(ExemplarError::Labels)?;
         if !value.is_finite() {
             return Err(ExemplarError::Value);
         }
@@ -66,18 +52,8 @@ impl Exemplar {
 /// Why an observation is no exemplar. It counts all the same.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExemplarError {
-    /// More than [`EXEMPLAR_LENGTH_MAX_CHARACTERS`].
-    TooLong {
-        /// As many as there are.
-        characters: usize,
-    },
-    /// A label with a name that it may not have.
-    Name(NameError),
-    /// A label that stands twice.
-    Twice {
-        /// Its name.
-        name: String,
-    },
+    /// Its labels are none.
+    Labels(exemplar::ExemplarError),
     /// Infinite, or not a number.
     Value,
 }
@@ -85,13 +61,7 @@ pub enum ExemplarError {
 impl fmt::Display for ExemplarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong { characters } => write!(
-                f,
-                "labels of {characters} characters, of which there may be \
-                 {EXEMPLAR_LENGTH_MAX_CHARACTERS}"
-            ),
-            Self::Name(error) => error.fmt(f),
-            Self::Twice { name } => write!(f, "label {name} stands twice"),
+            Self::Labels(error) => error.fmt(f),
             Self::Value => f.write_str("the value is not finite"),
         }
     }
@@ -115,21 +85,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_limited_in_characters_and_not_in_bytes() {
-        let long = "é".repeat(EXEMPLAR_LENGTH_MAX_CHARACTERS - 2);
-        assert!(Exemplar::new(&[("id", &long)], 1.0, 1).is_ok());
-        let longer = long.clone() + "x";
-        let error = Exemplar::new(&[("id", &longer)], 1.0, 1);
-        assert_eq!(error, Err(ExemplarError::TooLong { characters: 129 }));
-    }
-
-    #[test]
     fn what_no_format_can_show_is_refused() {
-        let twice = Exemplar::new(&[("a", "1"), ("a", "2")], 1.0, 1);
-        assert_eq!(twice, Err(ExemplarError::Twice { name: "a".into() }));
+        let long = "é".repeat(exemplar::EXEMPLAR_LENGTH_MAX_CHARACTERS - 2);
+        assert!(Exemplar::new(&[("id", &long)], 1.0, 1).is_ok());
+        let error = Exemplar::new(&[("id", &(long + "x"))], 1.0, 1);
+        let too_long = exemplar::ExemplarError::TooLong { characters: 129 };
+        assert_eq!(error, Err(ExemplarError::Labels(too_long)));
+        let twice = exemplar::ExemplarError::Twice { first: 0, second: 1 };
+        let error = Exemplar::new(&[("a", "1"), ("a", "2")], 1.0, 1);
+        assert_eq!(error, Err(ExemplarError::Labels(twice)));
         for name in ["", "1a", "a-b", "__a", "a\n"] {
             let error = Exemplar::new(&[(name, "x")], 1.0, 1);
-            assert!(matches!(error, Err(ExemplarError::Name(_))), "{name:?}: {error:?}");
+            assert!(matches!(error, Err(ExemplarError::Labels(_))), "{name:?}: {error:?}");
         }
         for value in [f64::NAN, f64::INFINITY] {
             assert_eq!(Exemplar::new(&[], value, 1), Err(ExemplarError::Value));

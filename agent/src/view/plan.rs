@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ringmeter_layout::naming::{GaugeRule, Kind};
 
+use super::exemplars;
 use super::form::{Form, forms};
 use super::{Merged as MergedGauge, has_samples, is_zero};
 use crate::aggregate::Totals;
@@ -15,7 +16,7 @@ use crate::rule::{Label, NativeView, Relabeled, Rules, labels_of, relabel};
 use crate::series::{Family, OVERFLOW_ROW, Row};
 use crate::snapshot::{
     FamilyBlock, FamilyMeta, HistogramValues, LabelText, NativeOptions, NativeValues, Number,
-    SummaryValues, Values,
+    PlacedExemplar, SummaryValues, Values,
 };
 
 /// What the rules make of one metric.
@@ -172,14 +173,17 @@ impl Stream {
             self.starts = self.starts(family);
         }
         let (values, labels) = (self.values(family, sources), self.labels.clone()?);
+        let exemplars = self.exemplars(family, sources);
         if let Some(last) = &self.last
             && last.has_texts(&self.meta, &labels, &self.starts)
             && last.values().is_identical(&values)
+            && last.exemplars() == exemplars
         {
             return Some(last.clone());
         }
         let block = FamilyBlock::new(Arc::clone(&self.meta), labels, values).ok()?;
-        self.last = block.with_starts(Arc::clone(&self.starts)).ok();
+        let block = block.with_starts(Arc::clone(&self.starts)).ok()?;
+        self.last = Some(block.with_exemplars(exemplars.into()));
         self.last.clone()
     }
 
@@ -207,6 +211,17 @@ impl Stream {
         self.shown
             .iter()
             .map(move |at| self.series(*at).unwrap_or_default().iter().filter_map(slot).collect())
+    }
+
+    fn exemplars(&self, family: &Family, sources: &Sources<'_, '_>) -> Vec<PlacedExemplar> {
+        let kind = family.shape.kind;
+        match &self.form {
+            Form::Counter => exemplars::placed(kind, self.slots(family), sources.totals, &[]),
+            Form::Histogram { cuts, .. } => {
+                exemplars::placed(kind, self.slots(family), sources.totals, cuts.bounds())
+            }
+            Form::Gauge(_) | Form::Summary { .. } => Vec::new(),
+        }
     }
 
     fn values(&self, family: &Family, sources: &mut Sources<'_, '_>) -> Values {

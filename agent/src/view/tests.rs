@@ -3,7 +3,7 @@ use ringmeter_layout::definition::FamilyDefinition;
 use super::*;
 use crate::config::file::FileConfig;
 use crate::limits::Limits;
-use crate::snapshot::Values;
+use crate::snapshot::{Exemplar, PlacedExemplar, Values};
 
 /// Two processes' worth of everything, and a view of it.
 struct World {
@@ -216,6 +216,56 @@ fn a_metric_has_no_more_series_than_its_view_allows() {
         "a_total{ringmeter_overflow=\"true\"} 200",
     ];
     assert_eq!(of(&shown, "a_total"), expected);
+}
+
+/// Edge, label and value of the exemplars of a metric's series, in order.
+fn exemplars_of(world: &mut World, name: &str) -> Vec<(u32, u32, String, f64)> {
+    let process = |serial| format!("p{serial}");
+    let blocks = world.view.blocks(&mut world.aggregate, std::iter::empty(), process, 0);
+    let block = blocks.iter().find(|block| block.meta().name() == name).expect("shown");
+    let text = |placed: &PlacedExemplar| {
+        let labels = placed.exemplar.labels().as_str().to_owned();
+        (placed.series, placed.edge, labels, placed.exemplar.value())
+    };
+    block.exemplars().iter().map(text).collect()
+}
+
+#[test]
+fn exemplars_are_at_the_bucket_that_holds_their_value_in_every_view() {
+    let mut world = World::new("");
+    for (label, id, value, unix_ms) in [
+        ("x", "a", 0.05, 10),
+        ("x", "b", 0.7, 11),
+        ("x", "c", 7.0, 12),
+        ("y", "d", 0.06, 9),
+        ("y", "e", 0.5, 13),
+    ] {
+        let slot = world.place(Kind::Histogram, "h_seconds", label);
+        let (own, budget) = world.aggregate.distribution(slot).expect("there");
+        let exemplar = Exemplar::new(&[("id", id)], value, unix_ms).expect("an exemplar");
+        assert!(own.observe_exemplar(exemplar, 0, budget));
+    }
+    let own = |series, edge, id: &str, value| (series, edge, format!("id=\"{id}\""), value);
+    let each = [
+        own(0, 0, "a", 0.05),
+        own(0, 1, "b", 0.7),
+        own(0, 2, "c", 7.0),
+        own(1, 0, "d", 0.06),
+        own(1, 1, "e", 0.5),
+    ];
+    assert_eq!(exemplars_of(&mut world, "h_seconds"), each);
+    // Computed bounds, of which the first two hold what one declared bucket held.
+    world.configure("views: [{metric: h_seconds, buckets: [0.055, 0.2, 0.6]}]", 0);
+    let computed =
+        [own(0, 0, "a", 0.05), own(0, 3, "c", 7.0), own(1, 1, "d", 0.06), own(1, 2, "e", 0.5)];
+    assert_eq!(exemplars_of(&mut world, "h_seconds"), computed, "the newest of each");
+    // Both series as one.
+    world.configure("metric_relabel_configs: [{action: labeldrop, regex: l}]", 0);
+    let merged = [own(0, 0, "a", 0.05), own(0, 1, "e", 0.5), own(0, 2, "c", 7.0)];
+    assert_eq!(exemplars_of(&mut world, "h_seconds"), merged);
+    let view = "views: [{metric: h_seconds, show: [summary], summary: {objectives: [1]}}]";
+    world.configure(view, 0);
+    assert_eq!(exemplars_of(&mut world, "h_seconds"), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ringmeter_layout::definition::{FamilyDefinition, SeriesDefinition};
 use ringmeter_layout::file::lock_exclusive;
 use ringmeter_layout::lane::Capacity;
 use ringmeter_layout::naming::{GaugeRule, Kind, SegmentName};
-use ringmeter_layout::record::{Operation, pack};
+use ringmeter_layout::record::{Operation, Record, pack};
 use ringmeter_layout::segment::{
     Birth, ChunkKind, HEADER_SIZE_BYTES, LANE_CLAIMED, RawChunk, RawControl, RawHeader,
     VERSION_WORD_OFFSET_BYTES, chunk_entry_offset_bytes, control_offset_bytes,
@@ -240,6 +240,17 @@ impl Writer {
         let at = own.ring + own.tail % u64::from(CAPACITY_RECORDS) * 16;
         own.tail += 1;
         self.write(at, bytemuck::cast_slice(&[word, value]));
+        self.publish(lane);
+    }
+
+    /// Writes slots that are published together.
+    pub(crate) fn slots(&mut self, lane: usize, slots: &[Record]) {
+        for slot in slots {
+            let own = &mut self.lanes[lane];
+            let at = own.ring + own.tail % u64::from(CAPACITY_RECORDS) * 16;
+            own.tail += 1;
+            self.write(at, bytemuck::bytes_of(slot));
+        }
         self.publish(lane);
     }
 

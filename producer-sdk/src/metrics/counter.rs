@@ -2,8 +2,9 @@
 
 use ringmeter_layout::record::Operation;
 
-use super::{events, metric, static_options};
+use super::{events, exemplars, metric, static_options};
 use crate::cells::Rejection;
+use crate::exemplar::Exemplar;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
 
@@ -27,6 +28,7 @@ pub struct Counter {
 
 metric!(Counter, Counter);
 events!(Counter);
+exemplars!(Counter);
 static_options!(Counter);
 
 impl Counter {
@@ -58,6 +60,27 @@ impl Counter {
             self.record(Operation::AddF64, amount.to_bits());
         } else {
             super::reject(&self.binding, Rejection::Negative);
+        }
+    }
+
+    /// Adds one together with an exemplar, of which the newest is shown; see [`Exemplar`], and
+    /// [`Histogram::observe_with_exemplar`](crate::Histogram::observe_with_exemplar).
+    ///
+    /// ```
+    /// use ringmeter::Counter;
+    ///
+    /// static FAILED: Counter = Counter::new("app_failed_total", "Requests that failed.");
+    ///
+    /// FAILED.inc_with_exemplar(&[("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")]);
+    /// ```
+    pub fn inc_with_exemplar<'a>(&self, exemplar: impl Into<Exemplar<'a>>) {
+        self.inc_by_with_exemplar(1, exemplar);
+    }
+
+    /// Adds a whole number together with an exemplar, whose value it is.
+    pub fn inc_by_with_exemplar<'a>(&self, amount: u64, exemplar: impl Into<Exemplar<'a>>) {
+        if !self.record_with_exemplar((Operation::AddU64, amount), &exemplar.into()) {
+            self.inc_by(amount);
         }
     }
 

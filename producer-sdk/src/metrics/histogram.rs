@@ -1,11 +1,15 @@
 //! Histograms.
 
+use std::time::Duration;
+
 use ringmeter_layout::record::Operation;
 
-use super::{events, metric, static_options, timers};
+use super::{events, exemplars, metric, static_options, timers};
 use crate::cells::Rejection;
+use crate::exemplar::Exemplar;
 use crate::hot::{Binding, ThreadSlot};
 use crate::options::Spec;
+use crate::timer::Timer;
 
 /// Observations, counted in buckets.
 ///
@@ -34,6 +38,7 @@ pub struct Histogram {
 
 metric!(Histogram, Histogram);
 events!(Histogram);
+exemplars!(Histogram);
 static_options!(Histogram);
 timers!(Histogram);
 
@@ -64,6 +69,29 @@ impl Histogram {
         }
     }
 
+    /// Records a value together with an exemplar: labels that lead to what was observed, such as
+    /// the id of its trace. The newest of each bucket is shown.
+    ///
+    /// It takes about 150 ns, for copying and checking the labels (the example `exemplar_cost` of
+    /// the repository's tests measures it), and neither allocates, nor reads a clock, nor makes a
+    /// system call where [`observe`](Self::observe) makes none. A value that is not finite has no
+    /// exemplar. For what happens where there is no room, see [`Exemplar`].
+    ///
+    /// ```
+    /// use ringmeter::Histogram;
+    ///
+    /// static LATENCY: Histogram = Histogram::new("app_latency_seconds", "Time to answer.");
+    ///
+    /// let (trace_id, span_id) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    /// LATENCY.observe_with_exemplar(0.012, &[("trace_id", trace_id), ("span_id", span_id)]);
+    /// ```
+    pub fn observe_with_exemplar<'a>(&self, value: f64, exemplar: impl Into<Exemplar<'a>>) {
+        let event = (Operation::ObserveF64, value.to_bits());
+        if !(value.is_finite() && self.record_with_exemplar(event, &exemplar.into())) {
+            self.observe(value);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn observe_in(&self, slot: ThreadSlot, value: f64) {
         if value.is_nan() {
@@ -74,5 +102,25 @@ impl Histogram {
                 self.record_slowly(Operation::ObserveF64, bits);
             }
         }
+    }
+}
+
+impl Timer<Histogram> {
+    /// Observes now, with an exemplar; returns the time that has passed.
+    ///
+    /// ```
+    /// use ringmeter::{Exemplar, Histogram};
+    ///
+    /// static LATENCY: Histogram = Histogram::new("app_work_seconds", "Time for the work.");
+    ///
+    /// let timer = LATENCY.start_timer();
+    /// timer.observe_duration_with_exemplar(Exemplar::of_trace([0x4b; 16], [0xf9; 8]));
+    /// ```
+    pub fn observe_duration_with_exemplar<'a>(self, exemplar: impl Into<Exemplar<'a>>) -> Duration {
+        let (histogram, elapsed) = self.take();
+        if let Some(histogram) = histogram {
+            histogram.observe_with_exemplar(elapsed.as_secs_f64(), exemplar);
+        }
+        elapsed
     }
 }

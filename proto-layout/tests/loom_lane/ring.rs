@@ -1,9 +1,10 @@
-//! One lane, its writer and its reader: a ring of two slots, six records.
+//! One lane, its writer and its reader: a ring of two slots and six records, and one of four slots
+//! and records of three.
 
 use loom::sync::Arc;
 use loom::thread;
 use ringmeter_layout::lane::{self, Capacity};
-use ringmeter_layout::record::{Operation, pack};
+use ringmeter_layout::record::{Operation, Record, pack, pack_long};
 use ringmeter_layout::word::{Weakened, Word};
 
 use crate::{Canary, Mutant, Seen, explore};
@@ -11,6 +12,11 @@ use crate::{Canary, Mutant, Seen, explore};
 const CAPACITY_RECORDS: u32 = 2;
 const RECORDS: u64 = 6;
 const PASSES: usize = 3;
+
+const LONG_CAPACITY_RECORDS: u32 = 4;
+/// Slots of a long record: the second one stands on both sides of the ring's end.
+const LONG_SLOTS: u8 = 3;
+const LONG_PASSES: usize = 2;
 
 #[derive(Debug)]
 struct Slot {
@@ -84,6 +90,38 @@ impl<'a> Writer<'a> {
         true
     }
 
+    /// Records `series` with a tail behind it, or returns false when there is no room for all of
+    /// it. It asks for the ack itself, as the slow path of the SDK does.
+    pub(crate) fn record_long(&mut self, series: u32) -> bool {
+        let capacity = self.ring.capacity;
+        let count = u64::from(LONG_SLOTS);
+        let free = |ack| capacity.limit(ack).wrapping_sub(self.position);
+        if free(self.last_ack) < count {
+            let read = lane::acknowledged(&self.ring.ack);
+            self.last_ack = lane::accept_ack(self.last_ack, self.position, read);
+        }
+        if free(self.last_ack) < count && self.mutant != Mutant::LimitIgnored {
+            return false;
+        }
+        let word = pack_long(series, Operation::ObserveF64Exemplar, LONG_SLOTS);
+        let slots: Vec<Record> = (self.position..self.position + count)
+            .map(|at| Record { word: if at == self.position { word } else { at }, value: !at })
+            .collect();
+        let place = |position| {
+            let slot = self.ring.slot(position);
+            slot.value_canary.write();
+            slot.word_canary.write();
+            Some((&slot.word, &slot.value))
+        };
+        let published = if self.mutant == Mutant::TailForEachSlot { 1 } else { slots.len() };
+        for part in slots.chunks(published) {
+            assert!(lane::write_long(part, self.position, &self.ring.tail, place));
+            self.position += part.len() as u64;
+        }
+        self.stop = capacity.stretch_end(self.position, self.last_ack);
+        true
+    }
+
     /// The slow path: the next stretch of the ring, with the ack known or read anew.
     fn make_room(&mut self) -> bool {
         let capacity = self.ring.capacity;
@@ -115,18 +153,34 @@ impl<'a> Reader<'a> {
     /// Reads all records before `tail` and acknowledges them; hands each series to `take`.
     pub(crate) fn drain(&mut self, tail: u64, mut take: impl FnMut(u32)) {
         let count = lane::readable(self.ring.capacity, self.position, tail);
-        for position in self.position..self.position + count.expect("an honest tail") {
-            let slot = self.ring.slot(position);
-            slot.word_canary.read();
-            slot.value_canary.read();
-            let (word, value) = (slot.word.load_relaxed(), slot.value.load_relaxed());
-            assert_eq!(value, !position, "the value of another record");
-            let series = u32::try_from(word & u64::from(u32::MAX)).expect("32 bits");
-            assert_eq!(word, pack(series, Operation::AddU64), "no whole record");
+        let end = self.position + count.expect("an honest tail");
+        while self.position < end {
+            let record = self.take_slot();
+            let series = record.series();
+            if record.slots() == LONG_SLOTS {
+                let whole = pack_long(series, Operation::ObserveF64Exemplar, LONG_SLOTS);
+                assert_eq!(record.word, whole, "no whole record");
+                for _ in 1..LONG_SLOTS {
+                    assert!(self.position < end, "a part of a record");
+                    let at = self.position;
+                    assert_eq!(self.take_slot().word, at, "the tail of another record");
+                }
+            } else {
+                assert_eq!(record.word, pack(series, Operation::AddU64), "no whole record");
+            }
             take(series);
         }
-        self.position = tail;
         lane::acknowledge(&self.ring.ack, tail);
+    }
+
+    fn take_slot(&mut self) -> Record {
+        let slot = self.ring.slot(self.position);
+        slot.word_canary.read();
+        slot.value_canary.read();
+        let record = Record { word: slot.word.load_relaxed(), value: slot.value.load_relaxed() };
+        assert_eq!(record.value, !self.position, "the value of another record");
+        self.position += 1;
+        record
     }
 }
 
@@ -166,5 +220,47 @@ pub(crate) fn model(mutant: Mutant) {
     if mutant == Mutant::Nothing {
         assert_eq!(WRITTEN.most(), RECORDS, "in some execution the ring wrapped twice");
         assert_eq!(FULL.most(), RECORDS - u64::from(CAPACITY_RECORDS), "in some it stayed full");
+    }
+}
+
+static LONG_WRITTEN: Seen = Seen::new();
+static LONG_FULL: Seen = Seen::new();
+
+/// A record of several slots is read whole or not at all, on whichever side of the ring's end its
+/// slots stand, with ordinary ones before and behind it.
+pub(crate) fn long_model(mutant: Mutant) {
+    explore(None, move || {
+        let ring = Arc::new(Ring::new(LONG_CAPACITY_RECORDS, mutant));
+        let app = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || {
+                let mut writer = Writer::claim(&ring, mutant);
+                let mut written = Vec::new();
+                for (series, is_long) in [(100, true), (101, true), (102, false)] {
+                    let is_in =
+                        if is_long { writer.record_long(series) } else { writer.record(series) };
+                    if is_in {
+                        written.push(series);
+                    }
+                }
+                written
+            }
+        });
+        let mut reader = Reader::new(&ring);
+        let mut read = Vec::new();
+        for _ in 0..LONG_PASSES {
+            let tail = lane::published(&ring.tail);
+            reader.drain(tail, |series| read.push(series));
+        }
+        let written = app.join().expect("the app ends");
+        let tail = lane::published(&ring.tail);
+        reader.drain(tail, |series| read.push(series));
+        assert_eq!(read, written, "read, and written");
+        LONG_WRITTEN.at_least(written.len() as u64);
+        LONG_FULL.at_least(3 - written.len() as u64);
+    });
+    if mutant == Mutant::Nothing {
+        assert_eq!(LONG_WRITTEN.most(), 3, "in some execution a long record wrapped");
+        assert_eq!(LONG_FULL.most(), 1, "in some there was no room for it");
     }
 }

@@ -10,7 +10,9 @@
 use std::io::Write;
 use std::sync::mpsc::channel;
 
-use ringmeter::{Counter, CounterVec, Gauge, Histogram, HistogramVec, Producer, Status, testing};
+use ringmeter::{
+    Counter, CounterVec, Exemplar, Gauge, Histogram, HistogramVec, Producer, Status, testing,
+};
 use ringmeter_tests::injected::{Phase, Report, mark};
 
 static CALLS: Counter = Counter::new("injected_calls_total", "Calls.");
@@ -39,9 +41,13 @@ fn only_record(times: u64) {
     CALLS.inc();
     SECONDS.observe(0.5);
     mark(Phase::Record);
-    for _ in 0..times {
+    for number in 0..times {
         CALLS.inc();
-        SECONDS.observe(0.5);
+        if number % 16 == 0 {
+            SECONDS.observe_with_exemplar(0.5, Exemplar::of_trace([1; 16], [2; 8]));
+        } else {
+            SECONDS.observe(0.5);
+        }
     }
     mark(Phase::App);
 }

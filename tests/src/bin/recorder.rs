@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ringmeter::{
-    Counter, CounterVec, Gauge, GaugeRule, Histogram, Producer, Status, Summary, register,
+    Counter, CounterVec, Exemplar, Gauge, GaugeRule, Histogram, Producer, Status, Summary, register,
 };
 use ringmeter_tests::progress::{
     self, BOUNDS, COMMAND, FLOAT, FLOAT_STEP, HISTOGRAM, INTEGER, IS_READY, IS_SHARED, KINDS,
@@ -120,6 +120,10 @@ fn wait_while_paused(thread: usize, words: &Words) {
     }
 }
 
+/// What labels of exemplars are cut from.
+const TEXT: &str = "the newest exemplar of each bucket is kept, and all of its slots, or none, are \
+                    seen by whoever reads the lane that it is written to";
+
 /// Calls of all kinds in turn, as fast as they can be.
 fn burst(thread: usize, words: &Words, seed: u64, calls: usize) {
     let safe = BY_CELL.signal_safe();
@@ -132,9 +136,16 @@ fn burst(thread: usize, words: &Words, seed: u64, calls: usize) {
         let before = words[at].load(Ordering::Relaxed);
         words[at].store(before + 1, Ordering::Release);
         let place = usize::try_from(before).unwrap_or(0);
+        // Of two to ten slots, so that long records stand everywhere in a lane.
+        let label = [("id", &TEXT[..place % TEXT.len()])];
+        let exemplar = Exemplar::new(&label);
         match kind {
+            INTEGER if place % 8 == 3 => INTEGERS.inc_with_exemplar(exemplar),
             INTEGER => INTEGERS.inc(),
             FLOAT => FLOATS.inc_by_f64(FLOAT_STEP),
+            HISTOGRAM if place % 8 == 5 => {
+                OBSERVED.observe_with_exemplar(VALUES[place % VALUES.len()], exemplar);
+            }
             HISTOGRAM => OBSERVED.observe(VALUES[place % VALUES.len()]),
             SUMMARY => SUMMED.observe(VALUES[place % VALUES.len()]),
             LABELLED => BY_TURN.with(&[TURNS[place % TURNS.len()]]).inc(),

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
-use ringmeter::{CounterVec, Options, Producer};
+use ringmeter::{CounterVec, Exemplar, Options, Producer};
 use ringmeter_tests::progress::{self, FLOAT_STEP, VALUES, word};
 
 static LABELLED: CounterVec = CounterVec::new("stepped_total", "Calls.", &["number"]);
@@ -64,6 +64,17 @@ fn recording(call: &str, number: &str) -> Box<dyn Fn()> {
             let options = options("stepped").buckets(&[0.5, 1.0]);
             let histogram = producer.histogram(options).expect("register");
             Box::new(move || histogram.observe(value))
+        }
+        "exemplar" => {
+            let options = options("stepped").buckets(&[0.5, 1.0]);
+            let histogram = producer.histogram(options).expect("register");
+            let labels = [("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")];
+            Box::new(move || histogram.observe_with_exemplar(value, &labels))
+        }
+        "exemplar_counter" => {
+            let counter = counter();
+            let trace = ([0x4b; 16], [0xf9; 8]);
+            Box::new(move || counter.inc_with_exemplar(Exemplar::of_trace(trace.0, trace.1)))
         }
         "summary" => {
             let summary = producer.summary(options("stepped")).expect("register");

@@ -10,7 +10,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ringmeter::{Counter, CounterVec, Gauge, Histogram, Producer, Summary};
+use ringmeter::{Counter, CounterVec, Exemplar, Gauge, Histogram, Producer, Summary};
 
 static COUNT: Counter = Counter::new("worker_count_total", "Increments.");
 static CHILD: Counter = Counter::new("worker_child_total", "Increments by forked children.");
@@ -55,6 +55,7 @@ fn main() {
         "idle" => drop(ringmeter::register!(COUNT, VALUES, SUMMARY, LEVEL)),
         "count" => count(&arguments),
         "observe" => observe(&arguments),
+        "exemplars" => exemplars(&arguments),
         "churn" => churn(&arguments),
         "fork" => fork(&arguments),
         "labels" => labels(),
@@ -201,6 +202,23 @@ fn observe(arguments: &Arguments) {
     });
     LEVEL.set(times as f64);
     LEVEL.add(0.5);
+}
+
+/// `exemplars --times N`: values of 1 to 1,000 and counts, each with the id of a trace of its own,
+/// as fast as they go, and one more of each that there is room for.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn exemplars(arguments: &Arguments) {
+    for number in 1..=arguments.number("--times", 10_000) {
+        let value = (number % 1000 + 1) as f64;
+        let trace = u128::from(number).to_be_bytes();
+        VALUES.observe_with_exemplar(value, Exemplar::of_trace(trace, [0x0f; 8]));
+        COUNT.inc_with_exemplar(&[("trace_id", &*number.to_string())]);
+    }
+    // An agent takes what is in the lane.
+    std::thread::sleep(Duration::from_millis(500));
+    VALUES.observe_with_exemplar(3.0, &[("trace_id", "last"), ("user", "\u{e9} \"\n")]);
+    COUNT.inc_by_with_exemplar(5, &[("trace_id", "last")]);
+    VALUES.observe_with_exemplar(3.0, &[("no-name", "refused")]);
 }
 
 /// `churn --threads T`: T threads, one after the other, one increment each.
