@@ -31,6 +31,7 @@ use crate::descriptor_limit;
 use crate::discover::Watcher;
 use crate::ledger::Place;
 use crate::limits::Limits;
+use crate::memory_limit::container_limit_bytes;
 use crate::pipeline::Pipeline;
 use crate::web::guard::Guard;
 use crate::web::listen::{self, BindError, Listeners};
@@ -119,7 +120,7 @@ fn io_error(purpose: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// [`RunError`] when it cannot start, or cannot go on.
 pub fn run(config: &AgentConfig, mut file: FileConfig) -> Result<(), RunError> {
     descriptor_limit::raise();
-    fit(&mut file);
+    fit(&mut file, container_limit_bytes());
     let limits = file.limits.clone();
     let counts = Arc::new(WebCounts::default());
     let guard = guard(&config.web.access, &counts)?;

@@ -1,6 +1,9 @@
 //! The configuration file, from outside: checked, printed, and read again under load.
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
+#[path = "reload/native.rs"]
+mod native;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -124,4 +124,38 @@ proptest! {
             names(&text);
         }
     }
+
+    /// Headers may hold any bytes from 32 on but 127, and tabs; several of a name are one list.
+    #[test]
+    fn any_bytes_are_answered_in_a_format_that_there_is(
+        accept in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..4),
+        encoding in prop::collection::vec(any::<u8>(), 0..60),
+        query in prop::option::of("\\PC{0,60}"),
+        known in prop::sample::select(vec!["", OPEN_METRICS, DRAFT, PROTOBUF, "*/*;q=2"]),
+    ) {
+        let header = |mut bytes: Vec<u8>| {
+            bytes.retain(|byte| (*byte >= 32 && *byte != 127) || *byte == 9);
+            HeaderValue::from_bytes(&bytes).unwrap()
+        };
+        let mut headers = HeaderMap::new();
+        for bytes in accept {
+            headers.append(ACCEPT, header(bytes));
+        }
+        headers.append(ACCEPT, header(known.into()));
+        headers.append(ACCEPT_ENCODING, header(encoding));
+        let Asked { want, content_type } = asked(&headers, query.as_deref());
+        let found = content_type.to_str().unwrap();
+        let begin = match want.format {
+            Format::Text => text::CONTENT_TYPE,
+            Format::OpenMetrics => "application/openmetrics-text; version=",
+            Format::Protobuf => PROTOBUF,
+        };
+        prop_assert!(found.starts_with(begin), "{found}");
+        let rest = found.strip_prefix(begin).unwrap();
+        let all = ["", "; escaping=underscores", "1.0.0; charset=utf-8", "0.0.1; charset=utf-8",
+            "1.0.0; charset=utf-8; escaping=underscores",
+            "0.0.1; charset=utf-8; escaping=underscores"];
+        prop_assert!(all.contains(&rest), "{found}");
+        prop_assert!(want.names.is_sorted());
+    }
 }
