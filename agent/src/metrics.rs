@@ -6,9 +6,7 @@ use crate::budget::Budget;
 use crate::context::Counts;
 use crate::limits::Limits;
 use crate::quarantine::Reason;
-use crate::reject::{
-    ExemplarDrop, ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected,
-};
+use crate::reject::{ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::snapshot::{FamilyBlock, FamilyMeta, LabelText, Number, Values};
 use crate::web_counts::{Refusal, WebCounts};
 
@@ -275,10 +273,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
         "ringmeter_exemplars_dropped_total",
         "reason",
         "Exemplars given up, by reason; what they came with is counted.",
-        |facts| {
-            let of = |r: &ExemplarDrop| (r.as_str().to_owned(), facts.exemplars_dropped.get(*r));
-            ExemplarDrop::ALL.iter().map(of).collect()
-        },
+        |facts| facts.exemplars_dropped.by_reason(),
     ),
     OwnMetric::gauge(
         "ringmeter_lag_records",

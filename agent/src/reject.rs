@@ -171,6 +171,12 @@ impl ExemplarsDropped {
         }
     }
 
+    /// Every reason as a label value, with its count.
+    pub fn by_reason(&self) -> Vec<(String, u64)> {
+        let one = |reason: &ExemplarDrop| (reason.as_str().to_owned(), self.get(*reason));
+        ExemplarDrop::ALL.iter().map(one).collect()
+    }
+
     /// The count of one reason.
     pub fn get(&self, reason: ExemplarDrop) -> u64 {
         self.0.get(reason as usize).copied().unwrap_or(0)
