@@ -453,7 +453,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     OwnMetric::counter(
         "ringmeter_records_drained_total",
         "",
-        "Records read from lanes.",
+        "Records read from lanes; counters that have a cell in each lane make none.",
         |facts| one(facts.counts.drained),
     ),
     OwnMetric::counter(
@@ -474,7 +474,8 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     OwnMetric::counter(
         "ringmeter_records_spilled_total",
         "",
-        "Records that apps added to cells because a lane was full or there was none; not lost.",
+        "Records and counts that apps added to shared cells because a lane was full or there was \
+         none; not lost.",
         |facts| one(facts.counts.spilled),
     ),
     OwnMetric::gauge(

@@ -38,4 +38,9 @@ fn each_alert_is_tested_explained_and_about_metrics_that_there_are() {
         let firing = cases.iter().filter(fires).count();
         assert!(firing > 0 && firing < cases.len(), "{name}: tested firing and silent");
     }
+    // Panels name the alert that watches what they show.
+    for words in text("deploy/grafana/ringmeter.json").split("Alert: ").skip(1) {
+        let name = words.split('.').next().expect("a name");
+        assert!(alerts.iter().any(|alert| alert["alert"] == name), "no alert {name}");
+    }
 }
