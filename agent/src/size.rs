@@ -196,8 +196,9 @@ fn agent_used_bytes(config: &SizeConfig) -> u64 {
     let blocks = ledger_blocks(config);
     let ledger_blocks = blocks + (blocks / 16).max(32);
     let ledger_bytes = LEDGER_HEADER_SIZE_BYTES + ledger_blocks * BLOCK_SIZE_BYTES;
-    // The largest commit: as many new series as are read from a segment at a time.
-    let at_once = u64::from(Limits::default().definitions_per_round).min(series(config));
+    // The largest commit: as many new series as are read from each segment at a time.
+    let round = u64::from(Limits::default().definitions_per_round);
+    let at_once = round.saturating_mul(config.processes).min(series(config));
     let journal_bytes = blocks * BLOCK_SIZE_BYTES * at_once / series(config).max(1);
     ledger_bytes.next_multiple_of(PAGE_BYTES)
         + journal_bytes.next_multiple_of(PAGE_BYTES)

@@ -28,8 +28,11 @@ fn unique(what: &str) -> String {
 #[must_use]
 #[expect(clippy::expect_used, reason = "without podman there are no containers")]
 pub fn podman(arguments: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("podman.sh");
-    Command::new(script).args(arguments).output().expect("run tests/podman.sh")
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(tests.join("podman.sh"));
+    // Where a file `oom` does no harm, which conmon writes when the kernel kills for memory.
+    command.current_dir(tests.join("../target/containers"));
+    command.args(arguments).output().expect("run tests/podman.sh; make containers builds images")
 }
 
 /// Runs podman; its output.
@@ -211,6 +214,15 @@ impl Container {
         (output.status.success(), said.into_owned())
     }
 
+    /// Runs the check that its image comes with.
+    ///
+    /// # Panics
+    /// When podman cannot be run.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        podman(&["healthcheck", "run", &self.name]).status.success()
+    }
+
     /// Everything that it has said.
     ///
     /// # Panics
@@ -238,13 +250,15 @@ impl Container {
         wait_until(&format!("{} answers: {}", self.name, self.log()), Duration::ZERO, answers);
     }
 
-    /// Whether the kernel has killed it for want of memory.
+    /// Whether the kernel has killed it for want of memory: nobody else sends it SIGKILL. Podman
+    /// itself is not always told.
     ///
     /// # Panics
     /// When podman fails.
     #[must_use]
     pub fn was_killed_for_memory(&self) -> bool {
-        self.inspect("{{.State.OOMKilled}}") == "true"
+        let state = self.inspect("{{.State.OOMKilled}} {{.State.Running}} {{.State.ExitCode}}");
+        state.starts_with("true") || state.ends_with("false 137")
     }
 }
 

@@ -1,8 +1,8 @@
 //! Agent and example service in real containers, as a pod runs them: different users, separate
 //! process tables, read-only roots, memory limits, memory volumes with a group for both.
 //!
-//! `make containers` builds the images and runs this; it needs root. It does not show what only a
-//! kubelet does: probes, restart back-off, `fsGroup` itself.
+//! `make containers` builds the images and runs this; it needs root. What only a kubelet does
+//! (probes, restarts, `fsGroup` itself) is in `kubelet.rs`.
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
 use std::net::SocketAddr;
@@ -10,11 +10,13 @@ use std::os::linux::fs::MetadataExt;
 use std::time::Duration;
 
 use ringmeter_tests::agent::{free_address, get};
-use ringmeter_tests::container::{Container, MemoryVolume, podman_ok};
+use ringmeter_tests::container::{Container, MemoryVolume};
 use ringmeter_tests::exposition::Scrape;
 use ringmeter_tests::process::wait_until;
 use ringmeter_tests::prometheus::Prometheus;
 
+#[path = "containers/images.rs"]
+mod images;
 #[path = "containers/limits.rs"]
 mod limits;
 #[path = "containers/sizes.rs"]
@@ -167,6 +169,39 @@ fn the_simple_pod_survives_everything() {
 }
 
 #[test]
+fn an_app_that_is_killed_for_memory_is_counted_to_its_last_call() {
+    let pod = Pod::new(Volumes::hardened());
+    let agent = pod.start_agent();
+    let app = limits::job(&pod, "hog --times 100000");
+    assert_eq!(app.wait(), "137", "{}", app.log());
+    assert!(app.was_killed_for_memory());
+    wait_for(&pod, "all is there", |scrape| {
+        scrape.value("worker_count_total") == 100_000.0
+            && scrape.value("worker_values_count") == 100_000.0
+    });
+    drop(agent);
+}
+
+/// A pod that ends without grace, or with its node: its volumes are gone, what was scraped is not.
+#[test]
+fn what_was_scraped_outlives_a_pod_that_is_lost() {
+    let mut pod = Pod::new(Volumes::hardened());
+    let (agent, app) = (pod.start_agent(), pod.start_app());
+    let server = Prometheus::start(pod.agent);
+    pod.request(40);
+    server.wait_for(UNITS, 40.0);
+    drop((agent, app));
+    pod.volumes = Volumes::hardened();
+    let (agent, app) = (pod.start_agent(), pod.start_app());
+    pod.request(10);
+    server.wait_for(UNITS, 10.0);
+    // As with any process that begins anew: one reset, and both parts are counted.
+    assert_eq!(server.query(&format!("max_over_time({UNITS}[5m])")), Some(40.0));
+    assert_eq!(server.query(&format!("resets({UNITS}[5m])")), Some(1.0));
+    drop((agent, app));
+}
+
+#[test]
 fn an_app_that_starts_first_loses_nothing() {
     let pod = Pod::new(Volumes::hardened());
     let app = pod.start_app();
@@ -231,17 +266,18 @@ fn neither_side_can_write_the_volume_of_the_other() {
 }
 
 #[test]
-fn images_are_small_static_and_not_root() {
-    for image in [AGENT_IMAGE, APP_IMAGE] {
-        let inspect = |template| podman_ok(&["image", "inspect", "--format", template, image]);
-        let size_bytes: u64 = inspect("{{.Size}}").parse().expect("a size");
-        println!("{image}: {size_bytes} bytes");
-        assert!(size_bytes < 15 << 20, "{size_bytes}");
-        assert!(inspect("{{.Config.User}}").starts_with("6553"), "not root");
-    }
-    let check = "{{.HealthCheck.Test}}";
-    let check = podman_ok(&["image", "inspect", "--format", check, AGENT_IMAGE]);
-    assert_eq!(check, "[CMD /ringmeter healthcheck]");
+fn a_job_completes_with_its_last_values_delivered() {
+    let pod = Pod::new(Volumes::hardened());
+    let agent = pod.start_agent();
+    let server = Prometheus::start(pod.agent);
+    server.wait_for("up", 1.0);
+    let job = limits::job(&pod, "count --times 1000000 --threads 2");
+    assert_eq!(job.wait(), "0", "{}", job.log());
+    // As a kubelet does with a native sidecar when the last ordinary container has ended.
+    agent.signal("TERM");
+    assert_eq!(agent.wait(), "0", "{}", agent.log());
+    assert!(agent.log().contains("final values served"), "{}", agent.log());
+    server.wait_for("last_over_time(worker_count_total[5m])", 2_000_000.0);
 }
 
 /// Waits until a scrape says so.

@@ -41,6 +41,12 @@ fn main() {
     let mut words = std::env::args().skip(1);
     let scenario = words.next().expect("a scenario");
     let arguments = Arguments(words.collect());
+    // The first process of a pod, which does nothing at all.
+    if scenario == "pause" {
+        loop {
+            std::thread::park();
+        }
+    }
     // What the application itself has allocated, touched, before it opens a segment.
     let ballast = vec![1_u8; usize::try_from(arguments.number("--ballast", 0)).expect("a size")];
     let producer = producer(&arguments);
@@ -58,6 +64,8 @@ fn main() {
         "pending" => pending(producer),
         "grow" => grow(producer, &arguments),
         "handover" => handover(producer),
+        "lanes" => lanes(&arguments),
+        "hog" => hog(&arguments),
         "closefrom" => closefrom(&arguments),
         "signal" => signal(&arguments),
         "atexit" => atexit(),
@@ -289,6 +297,38 @@ fn small(arguments: &Arguments, producer: Producer) {
         barrier.wait();
         COUNT.inc();
     });
+}
+
+/// `lanes --threads T --times N`: N observations by each of T threads, which ask for a lane each;
+/// says how things stand while all of them live.
+fn lanes(arguments: &Arguments) {
+    let (count, times) = (arguments.number("--threads", 8), arguments.number("--times", 100));
+    let barrier = Barrier::new(usize::try_from(count).expect("threads"));
+    threads(count, |thread| {
+        // Waits for its turn; a thread that only records does not.
+        Producer::global().prepare_thread();
+        for _ in 0..times {
+            VALUES.observe(1.0);
+        }
+        barrier.wait();
+        if thread == 0 {
+            println!("{:?}", Producer::global().status());
+        }
+        barrier.wait();
+    });
+}
+
+/// `hog --times N`: N increments, and then memory without end.
+fn hog(arguments: &Arguments) {
+    for _ in 0..arguments.number("--times", 1_000_000) {
+        COUNT.inc();
+        VALUES.observe(1.0);
+    }
+    let mut taken = Vec::new();
+    loop {
+        taken.push(vec![1_u8; 1 << 20]);
+        std::hint::black_box(&taken);
+    }
 }
 
 /// `retry`: counts, waits for a line, counts again; the directory appears in between.
