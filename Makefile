@@ -131,6 +131,16 @@ check-containers: ## Images, and agent and service in real containers; needs roo
 .PHONY: containers
 containers: check-containers ## The same, by its short name
 
+# Also builds the kubelet, the first time: some ten minutes.
+.PHONY: kubelet
+kubelet: ## The pod on a real kubelet: volumes, probes, kills (a minute; needs root)
+	nice tests/kubelet.sh build
+	$(IMAGES)
+	$(CARGO) test -p ringmeter-tests --profile e2e --features kubelet --test kubelet --no-run
+	RINGMETER_TEST_STATIC_WORKER=$(STATIC_WORKER) tests/kubelet.sh run \
+	    $(CARGO) test -p ringmeter-tests --profile e2e --features kubelet --test kubelet \
+	    -- --nocapture
+
 .PHONY: rendered
 rendered: ## Chart and overlay rendered anew, and compared with the tree; builds Helm (minutes)
 	deploy/render.sh
