@@ -9,12 +9,16 @@ use serde_json::Value;
 
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
+#[path = "deploy/examples.rs"]
+mod examples;
 #[path = "deploy/expressions.rs"]
 mod expressions;
 #[path = "deploy/manifests.rs"]
 mod manifests;
 #[path = "deploy/rules.rs"]
 mod rules;
+#[path = "deploy/survival.rs"]
+mod survival;
 #[path = "deploy/units.rs"]
 mod units;
 

@@ -9,7 +9,11 @@ use super::{quantity, said, size, text, yaml};
 
 const UNIT: &str = "deploy/systemd/ringmeter.service";
 
-/// The unit with a program that there is, in a directory of its own.
+/// The units that come with it.
+const SOCKET: &str = "ringmeter.socket";
+const DROP_IN: &str = "ringmeter.service.d/socket.conf";
+
+/// The unit with a program that there is, in a directory of its own: alone, and with the socket.
 fn with_program(change: impl Fn(String) -> String, check: impl Fn(&std::path::Path)) {
     let name = format!("ringmeter-unit-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
@@ -18,7 +22,15 @@ fn with_program(change: impl Fn(String) -> String, check: impl Fn(&std::path::Pa
     let unit = text(UNIT).replace("/usr/local/bin/ringmeter", program.to_str().expect("UTF-8"));
     let file = directory.join("ringmeter.service");
     std::fs::write(&file, change(unit)).expect("write");
+    let installed = |name: &str| {
+        let text = text(&format!("deploy/systemd/{name}"));
+        text.replace("/usr/local/bin/ringmeter", program.to_str().expect("UTF-8"))
+    };
+    std::fs::write(directory.join(SOCKET), installed(SOCKET)).expect("write");
     check(&file);
+    std::fs::create_dir(directory.join("ringmeter.service.d")).expect("a directory");
+    std::fs::write(directory.join(DROP_IN), installed(DROP_IN)).expect("write");
+    check(&directory.join(SOCKET));
     std::fs::remove_dir_all(&directory).expect("clean up");
 }
 
@@ -32,8 +44,9 @@ fn systemd_takes_the_unit_and_finds_it_closed() {
         |file| {
             let (is_good, words) = verify(file);
             assert!(is_good && words.is_empty(), "{words}");
+            let unit = file.with_extension("service");
             let mut command = Command::new("systemd-analyze");
-            command.args(["security", "--offline=true", "--threshold=25"]).arg(file);
+            command.args(["security", "--offline=true", "--threshold=25"]).arg(unit);
             let (is_closed, words) = said(&mut command);
             assert!(is_closed, "exposed more than 2.5 of 10: {words}");
         },
@@ -41,10 +54,21 @@ fn systemd_takes_the_unit_and_finds_it_closed() {
     with_program(
         |unit| unit.replace("RestartSec", "RestartSecs"),
         |file| {
-            let (_, words) = verify(file);
+            let (_, words) = verify(&file.with_extension("service"));
             assert!(words.contains("RestartSecs"), "a planted mistake is not found: {words}");
         },
     );
+}
+
+#[test]
+fn the_socket_is_the_service_s_own_address() {
+    let address = "127.0.0.1:19310";
+    assert!(text(UNIT).contains(&format!("RINGMETER_WEB_LISTEN_ADDRESS={address}\n")));
+    let socket = text(&format!("deploy/systemd/{SOCKET}"));
+    assert!(socket.contains(&format!("\nListenStream={address}\n")));
+    let start = text(UNIT).lines().find(|line| line.starts_with("ExecStart=")).map(String::from);
+    let start = start.expect("a program") + " --web.systemd-socket\n";
+    assert!(text(&format!("deploy/systemd/{DROP_IN}")).ends_with(&start), "{start}");
 }
 
 #[test]
