@@ -31,7 +31,7 @@ pub(crate) use dense;
 /// Words that the work reads, 4 KiB.
 const WORDS: usize = 512;
 /// Steps of the work: about 40 ns.
-const STEPS: u32 = 11;
+const STEPS: u32 = 30;
 
 static TABLE: [u64; WORDS] = table();
 

@@ -20,6 +20,7 @@ const PROCESSES: [usize; 3] = [1, 8, 64];
 /// Over all processes, and nothing at all.
 const PER_SECOND: [u32; 2] = [1_000_000, 0];
 const SERIES: usize = 100;
+const TAKEN: &str = "bench_worker_count{";
 const WINDOW: Duration = Duration::from_millis(200);
 const WINDOWS: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,10 +77,11 @@ impl Drop for Workers {
     }
 }
 
-fn taken(agent: &Agent) -> Outcome<f64> {
+/// The sum of the samples whose line begins so.
+fn sum(agent: &Agent, name: &str) -> Outcome<f64> {
     let page = agent.scrape()?;
-    let counts = page.lines().filter_map(|line| line.strip_prefix("bench_worker_count{"));
-    Ok(counts.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    let samples = page.lines().filter_map(|line| line.strip_prefix(name));
+    Ok(samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
 pub(super) fn many(setup: &Setup, random: &mut Random) -> Outcome<Found> {
@@ -92,7 +94,7 @@ pub(super) fn many(setup: &Setup, random: &mut Random) -> Outcome<Found> {
             let each = f64::from(per_second) / processes as f64;
             let workers = Workers::start(&directory, processes, each)?;
             let begin = Instant::now();
-            while agent.scraped("ringmeter_producers")? < processes as f64 {
+            while sum(&agent, "ringmeter_producers{")? < processes as f64 {
                 if begin.elapsed() > PATIENCE {
                     return Err(Failure::new(format!(
                         "the agent does not see {processes} processes"
@@ -101,7 +103,7 @@ pub(super) fn many(setup: &Setup, random: &mut Random) -> Outcome<Found> {
                 sleep(POLL);
             }
             sleep(Duration::from_secs(1));
-            let before = taken(&agent)?;
+            let before = sum(&agent, TAKEN)?;
             let (mut shares, begin) = (Vec::new(), Instant::now());
             for _ in 0..WINDOWS {
                 let (window, cpu) = (Instant::now(), agent.cpu_time()?);
@@ -109,7 +111,7 @@ pub(super) fn many(setup: &Setup, random: &mut Random) -> Outcome<Found> {
                 let used = agent.cpu_time()?.saturating_sub(cpu).as_secs_f64();
                 shares.push(used / window.elapsed().as_secs_f64() * 100.0);
             }
-            let made = (taken(&agent)? - before) / begin.elapsed().as_secs_f64();
+            let made = (sum(&agent, TAKEN)? - before) / begin.elapsed().as_secs_f64();
             drop(workers);
             let what = if per_second == 0 { "idle" } else { "1 M records/s together" };
             let title = format!("agent's processor time, {processes} processes, {what}");

@@ -75,6 +75,7 @@ fn subjects(setup: &Setup) -> Outcome<Vec<Vec<Subject>>> {
     let mut histograms = vec![setup.ours("bench_threads", move |_, calls| {
         dense!(calls, call => histogram.observe(given.of(call)));
     })];
+    histograms.iter_mut().for_each(|ours| ours.expected = values.expected());
     let peers = peers::histograms::<false>(setup, &values, 1)?;
     histograms.extend(peers.subjects.into_iter().take(3));
     Ok(vec![counters, histograms])

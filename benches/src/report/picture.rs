@@ -65,6 +65,7 @@ fn paint(plot: &Plot, x: &Scale, y: &Scale, svg: &mut String) -> Outcome<()> {
     let mut chart = ChartBuilder::on(&area)
         .caption(plot.title, ("sans-serif", 18).into_font().color(&INK))
         .margin(16)
+        .margin_right(40)
         .x_label_area_size(52)
         .y_label_area_size(72)
         .build_cartesian_2d(x.clone(), y.clone())
