@@ -148,14 +148,14 @@ fn run(situation: Situation, seconds: f64) -> io::Result<()> {
     bench.measure("counter, by lane handle", "cost_lane_total", |_| lane.inc(&LANE))?;
     bench.measure("counter, adding a float", "cost_float_total", |_| FLOAT.inc_by_f64(1.0))?;
     bench.measure("counter, two labels looked up", "cost_labels_total", |_| {
-        BY_LABELS.with(&[region, method]).inc();
+        BY_LABELS.inc(&[region, method]);
     })?;
     bench.measure("gauge, set", "", |value| GAUGE.set(value))?;
     bench.measure("gauge, add", "", |value| GAUGE.add(value))?;
     bench.measure("histogram", "cost_histogram_seconds_count", |value| HISTOGRAM.observe(value))?;
     bench.measure("summary", "cost_summary_seconds_count", |value| SUMMARY.observe(value))?;
     bench.measure("histogram, two labels looked up", "cost_labels_seconds_count", |value| {
-        TIMES_BY_LABELS.with(&[region, method]).observe(value);
+        TIMES_BY_LABELS.observe(&[region, method], value);
     })?;
     bench.measure("for comparison: an atomic addition", "", |_| {
         ATOMIC.fetch_add(1, Ordering::Relaxed);

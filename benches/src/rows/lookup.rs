@@ -29,7 +29,7 @@ fn subjects(setup: &Setup, name: &'static str, shared: bool) -> Outcome<Vec<Subj
     let _ = (family.with(&VALUES[0]), family.with(&VALUES[1]));
     let ours = setup.ours(name, move |thread, calls| {
         let [region, method] = values(thread);
-        dense!(calls, _call => family.with(&[region, method]).inc());
+        dense!(calls, _call => family.inc(&[region, method]));
     });
     let options = prometheus::Opts::new("calls", HELP);
     let family = prometheus::IntCounterVec::new(options, &NAMES)?;
