@@ -23,7 +23,7 @@ impl Bound {
     #[inline(always)]
     fn lookup<'a>(&'static self, values: &'a [&'a str]) -> hot::Lookup<'a> {
         let owner = core::ptr::from_ref(self).addr() as u64;
-        hot::Lookup { owner, constant: self.constant.len(), values }
+        hot::Lookup { owner, constant: &self.constant, values }
     }
 
     /// The series of these label values, by way of the registry.
@@ -88,16 +88,20 @@ impl Lookup {
         Ok(())
     }
 
+    /// The series of these label values, if this thread has looked it up before.
+    #[inline(always)]
+    fn cached(&self, values: &[&str]) -> Option<&'static Series> {
+        // No closure: one that is not inlined keeps the number of labels from being known.
+        self.bound.get()?.lookup(values).cached()
+    }
+
     /// The series of these label values.
     #[inline(always)]
     fn find(&self, kind: Kind, values: &[&str]) -> Option<&'static Series> {
-        // No closure: one that is not inlined keeps the number of labels from being known.
-        if let Some(bound) = self.bound.get() {
-            if let Some(series) = bound.lookup(values).cached() {
-                return Some(series);
-            }
+        match self.cached(values) {
+            Some(series) => Some(series),
+            None => self.find_slowly(kind, values),
         }
-        self.find_slowly(kind, values)
     }
 
     #[cold]
@@ -266,6 +270,70 @@ family!(CounterVec, Counter, "counters", "inc()");
 family!(GaugeVec, Gauge, "gauges", "set(1.0)");
 family!(HistogramVec, Histogram, "histograms", "observe(0.1)");
 family!(SummaryVec, Summary, "summaries", "observe(0.1)");
+
+impl CounterVec {
+    /// Adds one to the counter of these label values: what `with(values).inc()` does, in half the
+    /// time, because no handle is made for it.
+    ///
+    /// ```
+    /// use ringmeter::CounterVec;
+    ///
+    /// static BY_METHOD: CounterVec = CounterVec::new("doc_by_method", "An example.", &["method"]);
+    ///
+    /// BY_METHOD.inc(&["GET"]);
+    /// ```
+    #[inline(always)]
+    pub fn inc(&self, values: &[&str]) {
+        self.inc_by(values, 1);
+    }
+
+    /// Adds a whole number to the counter of these label values.
+    #[inline(always)]
+    pub fn inc_by(&self, values: &[&str], amount: u64) {
+        let is_added = match self.core.cached(values) {
+            Some(series) => hot::add_in_lane_of(series, amount),
+            None => false,
+        };
+        if !is_added {
+            self.inc_slowly(values, amount);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn inc_slowly(&self, values: &[&str], amount: u64) {
+        self.with(values).inc_by(amount);
+    }
+}
+
+/// Observing without a handle.
+macro_rules! observe {
+    ($vec:ident) => {
+        impl $vec {
+            /// Observes a value for these label values: what `with(values).observe(value)` does,
+            /// in less time, because no handle is made for it.
+            #[inline(always)]
+            pub fn observe(&self, values: &[&str], value: f64) {
+                let is_recorded = match self.core.cached(values) {
+                    Some(series) if !value.is_nan() => hot::observe_of(series, value.to_bits()),
+                    _ => false,
+                };
+                if !is_recorded {
+                    self.observe_slowly(values, value);
+                }
+            }
+
+            #[cold]
+            #[inline(never)]
+            fn observe_slowly(&self, values: &[&str], value: f64) {
+                self.with(values).observe(value);
+            }
+        }
+    };
+}
+
+observe!(HistogramVec);
+observe!(SummaryVec);
 
 impl HistogramVec {
     /// Upper bounds of the buckets of a static's family.

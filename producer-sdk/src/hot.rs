@@ -22,30 +22,31 @@
 
 #![allow(unsafe_code)]
 
+mod lookup;
+
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ringmeter_layout::cell::{self, GAUGE_SIZE_BYTES, GaugeCell, is_retired};
+use ringmeter_layout::cell::{self, GAUGE_SIZE_BYTES, GaugeCell};
 use ringmeter_layout::lane;
 use ringmeter_layout::record::{Operation, RECORD_SIZE_BYTES};
 use ringmeter_layout::segment::RawControl;
 use ringmeter_layout::word::Word;
 
 use crate::cells::{self, GaugeChange, Operand};
-use crate::labels;
 use crate::leaked::Leaked;
 use crate::registry::Series;
 use crate::slow;
 use crate::thread::{
-    self, BASE, Block, CURSOR, END, LANE, LANE_CELLS, NULL_SLOT, PATIENCE_UNIT, SIGNAL_SLOT,
-    SLOT_WORDS, SLOTS, Slot, TAIL,
+    self, BASE, Block, CURSOR, END, LANE, LANE_CELLS, NO_LANE_CELL, NULL_SLOT, PATIENCE_UNIT,
+    SIGNAL_SLOT, SLOT_SIZE_BYTES, SLOT_WORDS, SLOTS, Slot, TAIL, lane_cell,
 };
 
 /// How far ahead lines are taken for writing: the agent's reading has made them shared.
 const PREFETCH_AHEAD_BYTES: u64 = 512;
 const RECORD_STEP_BYTES: u64 = RECORD_SIZE_BYTES as u64;
-#[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
-const SLOT_SIZE_BYTES: u32 = (SLOT_WORDS * 8) as u32;
+
+pub(crate) use lookup::Lookup;
 
 const NULL_SLOT_OFFSET_BYTES: u32 = NULL_SLOT * SLOT_SIZE_BYTES;
 
@@ -308,9 +309,42 @@ fn find_slot(series: &'static Series) -> u32 {
     let is_pending = inner.segment().is_some_and(|s| !s.has_defined(series.log_index));
     let slot = if is_pending { NULL_SLOT } else { inner.slot.min(NULL_SLOT) };
     let offset = slot * SLOT_SIZE_BYTES;
-    // PAIRS WITH: `handle-slot`, the load in `again`.
+    let cell = series.lane_cell_offset_bytes.filter(|_| !is_pending);
+    // PAIRS WITH: `lane-cell`, the load in `add_in_lane_of`.
+    series.lane_cell.store_release(cell.map_or(NO_LANE_CELL, |cell| lane_cell(offset, cell)));
+    // PAIRS WITH: `handle-slot`, the loads in `again` and `observe_of`.
     series.handle_slot.store_release(if is_pending { 0 } else { u64::from(offset) + 1 });
     offset
+}
+
+/// Adds to a counter's cell in this thread's lane, without a handle; says whether there is one.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "two halves")]
+pub(crate) fn add_in_lane_of(series: &'static Series, amount: u64) -> bool {
+    // PAIRS WITH: `lane-cell`, the store in `find_slot`.
+    let lane_cell = series.lane_cell.load_acquire();
+    let slot = slot_at(thread::block(), (lane_cell >> 32) as u32);
+    let base = own(&slot[LANE_CELLS]);
+    if base == 0 {
+        return false;
+    }
+    cell::add_in_lane(lane_cell_at(base, lane_cell as u32), amount);
+    true
+}
+
+/// Records an observation, without a handle, if that is quickly done; says whether it was.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "an offset below 2^30")]
+pub(crate) fn observe_of(series: &'static Series, value: u64) -> bool {
+    // PAIRS WITH: `handle-slot`, the store in `find_slot`.
+    let Some(offset) = series.handle_slot.load_acquire().checked_sub(1) else { return false };
+    let slot = slot_at(thread::block(), offset as u32);
+    let cursor = own(&slot[CURSOR]);
+    if cursor == own(&slot[END]) {
+        return false;
+    }
+    push(slot, cursor, series.record_word, value);
+    true
 }
 
 const GAUGE_WORDS: usize = (GAUGE_SIZE_BYTES / 8) as usize;
@@ -339,7 +373,8 @@ fn slot_at(block: &'static Block, offset_bytes: u32) -> &'static Slot {
     const _: () = assert!(SLOTS * SLOT_WORDS * 8 <= size_of::<Block>());
     let first = core::ptr::from_ref(block).cast::<Slot>();
     // SAFETY:
-    // - The offset is that of one of the 64 slots: bindings and lane handles store no other.
+    // - The offset is that of one of the 64 slots: bindings, lane handles and `find_slot` store no
+    //   other.
     // - A block holds that many slots.
     let slot = unsafe { first.byte_add(offset_bytes as usize) };
     // SAFETY:
@@ -388,9 +423,9 @@ fn lane_cell_at(base: u64, offset_bytes: u32) -> &'static Word {
     // SAFETY:
     // - LANE_CELLS is not zero, so `slow::claim` has set it to the cells of this thread's lane; a
     //   forked child reads zero.
-    // - Only a binding whose series has a cell there has a slot in which LANE_CELLS is ever set
-    //   (`cell_slot_offset_bytes`), and the series' offset is below the number of cells that
-    //   every lane of its producer has (`Inner::add_series`).
+    // - Only with a series that has a cell there goes a slot in which LANE_CELLS is ever set
+    //   (`cell_slot_offset_bytes` of a binding, `find_slot`), and the series' offset is below the
+    //   number of cells that every lane of its producer has (`Inner::add_series`).
     // - The mapping is never unmapped, the address is a multiple of eight, and words are atomics.
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(address) }
 }
@@ -445,92 +480,6 @@ fn prefetch_for_writing(address: u64) {
     }
     #[cfg(any(not(any(target_arch = "x86_64", target_arch = "aarch64")), miri))]
     let _ = address;
-}
-
-/// Label values that a lookup keeps as words; with more, it makes the words twice.
-const LOOKUP_WORDS: usize = 4;
-
-/// A lookup: the metric's owner, a family's binding, and label values.
-pub(crate) struct Lookup<'a> {
-    /// Address of the owner. What is cached for it has its family and its constant labels.
-    pub(crate) owner: u64,
-    /// How many constant labels stand before the values.
-    pub(crate) constant: usize,
-    pub(crate) values: &'a [&'a str],
-}
-
-impl Lookup<'_> {
-    /// The series, if this thread has looked it up before.
-    #[inline(always)]
-    pub(crate) fn cached(&self) -> Option<&'static Series> {
-        let mut words = [0; LOOKUP_WORDS];
-        let Some(words) = words.get_mut(..self.values.len()) else { return self.cached_of_many() };
-        for (word, value) in words.iter_mut().zip(self.values) {
-            *word = labels::word(value);
-        }
-        self.cached_at(self.hash(words.iter().copied()), words.iter().copied())
-    }
-
-    #[inline(never)]
-    fn cached_of_many(&self) -> Option<&'static Series> {
-        let words = self.values.iter().map(|value| labels::word(value));
-        self.cached_at(self.hash(words.clone()), words)
-    }
-
-    #[inline(always)]
-    fn hash(&self, words: impl Iterator<Item = u64>) -> u64 {
-        words.fold(self.owner, labels::mix)
-    }
-
-    #[inline(always)]
-    fn cached_at(
-        &self,
-        hash: u64,
-        words: impl ExactSizeIterator<Item = u64>,
-    ) -> Option<&'static Series> {
-        let (owner, pointer) = thread::lookup(thread::block(), hash);
-        if own(owner) != self.owner {
-            return None;
-        }
-        let address = usize_of(own(pointer));
-        // SAFETY:
-        // - The word beside an owner is the address of a `Series`, stored by `remember` alone in
-        //   this thread's own block; a forked child reads zero for the owner, which is none.
-        // - Series are leaked: the address is valid until the process ends.
-        let series = unsafe { &*core::ptr::with_exposed_provenance::<Series>(address) };
-        let known = series.label_words.get(self.constant..)?;
-        if known.len() != words.len() {
-            return None;
-        }
-        let mut all = 0;
-        for (known, word) in known.iter().zip(words) {
-            if *known != word {
-                return None;
-            }
-            all |= word;
-        }
-        let same = !labels::is_long(all) || self.is_of(series);
-        (same && !is_retired(series.state.load_relaxed())).then_some(series)
-    }
-
-    #[inline(never)]
-    fn is_of(&self, series: &Series) -> bool {
-        let known = series.label_values.iter().skip(self.constant);
-        known.zip(self.values).all(|(known, value)| **known == **value)
-    }
-
-    /// Remembers for this thread what was found.
-    #[cold]
-    pub(crate) fn remember(&self, series: &'static Series) {
-        // A forked child comes here before its first hit: its own segment may be without the
-        // series.
-        find_slot(series);
-        let Some(block) = thread::own_block() else { return };
-        let words = self.values.iter().map(|value| labels::word(value));
-        let (owner, pointer) = thread::lookup(block, self.hash(words));
-        owner.store_relaxed(self.owner);
-        pointer.store_relaxed(core::ptr::from_ref(series).expose_provenance() as u64);
-    }
 }
 
 /// This thread's slot of a producer, found once: saves the fast path two loads.

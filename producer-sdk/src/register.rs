@@ -12,12 +12,12 @@ use ringmeter_layout::word::Word;
 
 use crate::cells::{Rejection, reject};
 use crate::error::{Aspect, OpenError, RegisterError};
-use crate::labels;
 use crate::leaked::Leaked;
 use crate::registry::{
     CellChunk, Entry, Family, Inner, Maps, Registration, Series, encode_series, padded,
 };
 use crate::segment::first_fit;
+use crate::thread::NO_LANE_CELL;
 
 /// Chunks of cells grow with what there is, up to this.
 const CELL_CHUNK_MAX_BYTES: u64 = 4 << 20;
@@ -166,7 +166,6 @@ impl Inner {
         let series: &'static Series = Box::leak(Box::new(Series {
             id,
             family,
-            label_words: label_values.iter().map(|value| labels::word(value)).collect(),
             label_values,
             cell_offset_bytes,
             cell_words: usize::try_from(self.cell_size_bytes(&family.definition) / 8).unwrap_or(0),
@@ -174,6 +173,7 @@ impl Inner {
             encoded,
             record_word: pack(id, most_frequent_operation(family.definition.kind)),
             handle_slot: Word::new(0),
+            lane_cell: Word::new(NO_LANE_CELL),
             log_index: self.registry.log.len() as u64,
             state: Word::new(0),
         }));

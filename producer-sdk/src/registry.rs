@@ -37,8 +37,6 @@ pub(crate) struct Series {
     pub(crate) id: u32,
     pub(crate) family: &'static Family,
     pub(crate) label_values: Box<[Box<str>]>,
-    /// The same as words; see [`labels`](crate::labels).
-    pub(crate) label_words: Box<[u64]>,
     pub(crate) cell_offset_bytes: u64,
     /// How long it is.
     pub(crate) cell_words: usize,
@@ -50,6 +48,8 @@ pub(crate) struct Series {
     /// The slot that handles were given last, for those that lookups make: its offset plus one,
     /// or zero while they may not take the fast path.
     pub(crate) handle_slot: Word,
+    /// Of a counter with a cell in lanes: slot and cell, for increments without a handle.
+    pub(crate) lane_cell: Word,
     /// Where the series' definition stands in the log.
     pub(crate) log_index: u64,
     /// As in the cell: odd while retired. Kept here for the segments of children.

@@ -39,6 +39,8 @@ use crate::os::ThreadExit;
 pub(crate) const SLOT_WORDS: usize = 8;
 /// Slots in a block.
 pub(crate) const SLOTS: usize = 64;
+#[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
+pub(crate) const SLOT_SIZE_BYTES: u32 = (SLOT_WORDS * 8) as u32;
 /// A slot that stays zero: handles that are not bound, and producers without a segment.
 pub(crate) const NULL_SLOT: u32 = 63;
 /// A slot that stays zero: handles that may be used in signal handlers.
@@ -57,10 +59,19 @@ pub(crate) const LANE_CELLS: usize = 5;
 pub(crate) const BASE: usize = 6;
 pub(crate) const ACK: usize = 7;
 
-/// Entries of the lookup cache; each has an owner and the address of a series.
+/// A slot's and a lane cell's offset, bytes, in one word, so that both belong together.
+pub(crate) const fn lane_cell(slot_offset_bytes: u32, cell_offset_bytes: u32) -> u64 {
+    (slot_offset_bytes as u64) << 32 | cell_offset_bytes as u64
+}
+
+/// The same for what has no cell in lanes: a slot in which no lane ever is.
+pub(crate) const NO_LANE_CELL: u64 = lane_cell(NULL_SLOT * SLOT_SIZE_BYTES, 0);
+
+/// Entries of the lookup cache; see `hot::lookup`.
 pub(crate) const LOOKUPS: usize = 512;
 const _: () = assert!(LOOKUPS.is_power_of_two());
-const LOOKUP_WORDS: usize = 2;
+/// Half a cache line.
+const LOOKUP_WORDS: usize = 4;
 pub(crate) const BLOCK_WORDS: usize = SLOTS * SLOT_WORDS + LOOKUPS * LOOKUP_WORDS;
 const BLOCK_SIZE_BYTES: u64 = BLOCK_WORDS as u64 * 8;
 
@@ -68,6 +79,9 @@ const BLOCK_SIZE_BYTES: u64 = BLOCK_WORDS as u64 * 8;
 pub(crate) type Block = [Word; BLOCK_WORDS];
 /// A producer's hot words in one thread.
 pub(crate) type Slot = [Word; SLOT_WORDS];
+
+/// An entry of the lookup cache.
+pub(crate) type LookupEntry = [Word; LOOKUP_WORDS];
 
 /// What every thread starts with: all slots say "full". Never written.
 static EMPTY: Block = [const { Word::new(0) }; BLOCK_WORDS];
@@ -104,12 +118,12 @@ pub(crate) fn slot(block: &'static Block, slot: u32) -> Option<&'static Slot> {
     block.get(at..at + SLOT_WORDS)?.try_into().ok()
 }
 
-/// The two words of a lookup: its owner, and what was found.
+/// The entry of a lookup with this hash; there always is one.
 #[inline(always)]
-pub(crate) fn lookup(block: &'static Block, hash: u64) -> (&'static Word, &'static Word) {
+pub(crate) fn lookup(block: &'static Block, hash: u64) -> Option<&'static LookupEntry> {
     #[expect(clippy::cast_possible_truncation, reason = "the highest bits: an entry's number")]
-    let at = SLOTS * SLOT_WORDS + (hash >> (64 - LOOKUPS.ilog2())) as usize * LOOKUP_WORDS;
-    (&block[at], &block[at + 1])
+    let number = (hash >> (64 - LOOKUPS.ilog2())) as usize;
+    block.get(SLOTS * SLOT_WORDS + number * LOOKUP_WORDS..)?.first_chunk()
 }
 
 /// Whether a block may be written.

@@ -29,6 +29,7 @@ const UNSAFE_FILES: &[&str] = &[
     "producer-sdk/src/leaked.rs",
     "producer-sdk/src/os.rs",
     "producer-sdk/src/hot.rs",
+    "producer-sdk/src/hot/lookup.rs",
 ];
 
 /// Everything that may, and must, lie at the top level.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Pipeline;
+use crate::context::Counts;
 use crate::ledger::Reason as LedgerReason;
-use crate::metrics::{self, Facts, LedgerFacts, ProcessFacts};
+use crate::metrics::{self, Facts, LedgerFacts, ProcessFacts, Timing};
 use crate::quarantine::Reason;
 use crate::segment::{Phase, Segment};
 use crate::snapshot::{FamilyBlock, Snapshot};
@@ -43,6 +44,16 @@ impl Pipeline {
         let live = self.segments.iter().filter(|segment| segment.phase == Phase::Live);
         let samples = live.flat_map(|segment| segment.cells.samples(segment.serial));
         self.view.blocks(&mut self.aggregate, samples, name, now_ns)
+    }
+
+    /// What the agent counted since it started.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How long the last pass took, and its parts.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
     }
 
     /// Notes how long the last scrape took, for the next one to tell.

@@ -23,7 +23,7 @@ fn subjects(setup: &Setup, name: &'static str, is_shared: bool) -> Outcome<(Vec<
     let _ = (family.with(&VALUES[0]), family.with(&VALUES[1]));
     let ours = setup.ours(name, move |thread, calls| {
         let [region, method] = values(thread);
-        dense!(calls, _call => family.with(&[region, method]).inc());
+        dense!(calls, _call => family.inc(&[region, method]));
     });
     Ok(beside(ours, peers::lookups(setup, is_shared)?))
 }

@@ -29,6 +29,8 @@ const CASES: &[(&str, &str, Case)] = &[
     ("counter_macro", "counter by macro", counter_macro),
     ("counter_lane", "counter by lane handle", counter_lane),
     ("counter_labels", "counter by two label values", counter_labels),
+    ("counter_labels_handle", "counter by two label values, with a handle made", labels_handle),
+    ("histogram_labels", "histogram by two label values", histogram_labels),
     ("counter_record", "counter without lane cell (a record), through the thread", record),
     ("counter_record_lane", "counter without lane cell (a record), by lane handle", record_lane),
     ("histogram", "histogram, lane with room, through the thread", histogram),
@@ -103,8 +105,24 @@ fn counter_lane(producer: &Producer, calls: u64) -> Result<(), Failure> {
 fn counter_labels(producer: &Producer, calls: u64) -> Result<(), Failure> {
     let family = producer.counter_vec(("calls_total", HELP), &["region", "method"])?;
     let (family, [region, method]) = (&family, black_box(["us", "GET"]));
+    family.inc(&[region, method]);
+    make_calls(calls, move || family.inc(&[region, method]));
+    Ok(())
+}
+
+fn labels_handle(producer: &Producer, calls: u64) -> Result<(), Failure> {
+    let family = producer.counter_vec(("calls_total", HELP), &["region", "method"])?;
+    let (family, [region, method]) = (&family, black_box(["us", "GET"]));
     family.with(&[region, method]).inc();
     make_calls(calls, move || family.with(&[region, method]).inc());
+    Ok(())
+}
+
+fn histogram_labels(producer: &Producer, calls: u64) -> Result<(), Failure> {
+    let family = producer.histogram_vec(("wait_seconds", HELP), &["region", "method"])?;
+    let (family, [region, method]) = (&family, black_box(["us", "GET"]));
+    family.observe(&[region, method], value());
+    make_calls(calls, move || family.observe(&[region, method], value()));
     Ok(())
 }
 
