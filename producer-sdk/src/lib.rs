@@ -38,6 +38,19 @@
 //! the same way; where there is no lane with room for all of it, the event is recorded as usual,
 //! and its [`Exemplar`] is given up and counted.
 //!
+//! # Threads, forks, signals
+//!
+//! Handles may be used from any thread, also while it ends, and in the child of a `fork` or raw
+//! `clone`, which counts in a segment of its own. In a signal handler use a handle from
+//! [`signal_safe`](Counter::signal_safe), made beforehand. Two things are not supported:
+//!
+//! - *Asynchronous cancellation* (`PTHREAD_CANCEL_ASYNCHRONOUS`) of a thread that records: POSIX
+//!   allows such a thread hardly any call. Deferred cancellation, the default, is supported: it
+//!   waits until a record's slow path is over.
+//! - *A fork inside a signal handler that interrupted a record, if the child returns from the
+//!   handler*: it goes on with that record in its parent's segment, which a child does not have,
+//!   and may end by SIGSEGV. Call `_exit` or `exec` in such children.
+//!
 //! # Limits
 //!
 //! See [`ProducerBuilder`]: series, label lengths, lanes, sizes; each has a default and a reason.

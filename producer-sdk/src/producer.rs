@@ -267,7 +267,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// The service's name; by default `$RINGMETER_SERVICE`, else the program's name.
+    /// The service's name; by default `$RINGMETER_SERVICE`, else the program's file name without
+    /// its extension.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.settings.service = Some(name.into());
@@ -321,7 +322,8 @@ impl ProducerBuilder {
     }
 
     /// Counters that have a cell in every lane, 0 to 8192; 512 by default, which take 4 KiB for
-    /// each lane. Counters registered after so many write records, as histograms do.
+    /// each lane; rounded up to a multiple of 8. Counters registered after so many write records,
+    /// as histograms do.
     #[must_use]
     pub const fn lane_cells(mut self, counters: u32) -> Self {
         self.settings.lane_cells = counters;
