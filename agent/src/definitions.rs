@@ -235,8 +235,8 @@ impl Definitions {
         let held_bytes = around.cells.held_bytes().saturating_add(bytes);
         match around.cells.hold(bytes, self.is_last, context) {
             Ok(()) => {}
-            Err(Shortage::Others) if !self.is_last => return Ok(false),
-            Err(_) => return Err(too_many(held_bytes)),
+            Err(Shortage::Others) => return Ok(false),
+            Err(Shortage::Own) => return Err(too_many(held_bytes)),
         }
         let is_placed = match definition {
             Definition::Family(family) => self.place_family(&family, context)?,
@@ -248,9 +248,6 @@ impl Definitions {
         };
         if !is_placed {
             around.cells.give_back(bytes, context);
-            if self.is_last {
-                return Err(too_many(held_bytes));
-            }
         }
         Ok(is_placed)
     }

@@ -37,6 +37,7 @@ impl Segment {
     /// Looks what is there: liveness, tails, and what was published.
     pub fn begin(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         self.is_visited = true;
+        self.begun_ns = context.now_ns;
         self.ask_for_life(context);
         let mut lines = (self.lanes.len() + LINES_AHEAD).min(LANES_MAX as usize);
         let mut live = self.read_heads(lines, context)?;
@@ -344,7 +345,8 @@ impl Segment {
         if !is_last && (is_scrape || is_first || (is_time && self.cells.follows_gauges())) {
             self.cells.read_gauges(&*self.source, context)?;
         }
-        self.complete_ns = context.now_ns.max(1);
+        // As of the counts that it was read up to.
+        self.complete_ns = self.begun_ns.max(1);
         Ok(())
     }
 }

@@ -81,7 +81,7 @@ pub use store::{CommitFailed, Ledger};
 pub enum Area {
     /// Metrics and series in the order in which they appeared, as definition entries.
     Definitions = 1,
-    /// Word 0: how many words of definitions there are.
+    /// Slice 0: how many words of definitions there are, and their form; slice 1: the service.
     Facts = 2,
     /// A bit for each metric: whether it is the one exposed under its name.
     Exposed = 3,

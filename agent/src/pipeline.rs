@@ -230,14 +230,16 @@ impl Pipeline {
         // In a circle, so that no number of bad files keeps a good one waiting for ever.
         let from = self.inspected.map_or(0, |last| fresh.partition_point(|name| *name <= last));
         fresh.rotate_left(from);
-        let room = self.limits.segments_max.saturating_sub(self.segments.len());
+        // What is leaving has its descriptors until the next commit.
+        let open = self.segments.len() + self.leaving.len();
+        let room = self.limits.segments_max.saturating_sub(open);
         let now = fresh.len().min(INSPECTIONS_MAX).min(room);
         let chosen = fresh.get(..now).unwrap_or_default();
         self.inspected = chosen.last().copied();
         self.attach_all(chosen, now_ns);
         self.waiting = (fresh.len() - now) as u64;
         let has_more = fresh.len() > now && now < room;
-        self.is_listed = listing.is_complete && !has_more;
+        self.is_listed = listing.is_complete && !has_more && self.waiting == 0;
         has_more
     }
 
@@ -317,11 +319,15 @@ impl Pipeline {
         let (name, identity) = (candidate.name, candidate.identity);
         // Series of two services may have the same names: the totals of one must never be added to
         // those of the other, also when no process of the first is left.
+        if self.service.is_none() {
+            own::put_service(&candidate.geometry.service, &mut self.ledger);
+        }
         let service = self.service.get_or_insert_with(|| candidate.geometry.service.clone());
         if self.service_label.is_none() && *service != candidate.geometry.service {
             let detail = format!(
                 "this agent serves {service}: give {} a RINGMETER_DIR and an agent of its own, or \
-                 both the same RINGMETER_SERVICE",
+                 both the same RINGMETER_SERVICE, or set service_label in the agent's \
+                 configuration; if {service} is no more, stop the agent and remove its ledger",
                 candidate.geometry.service
             );
             let refusal = Refusal::new(Reason::OtherService, detail);
@@ -331,6 +337,11 @@ impl Pipeline {
         let number = self.known.get(&name).map(|known| known.entry.number);
         let number = number.unwrap_or_else(|| self.number());
         let known = self.known.entry(name).or_insert_with(|| Known::new(number));
+        if known.kept.is_none() && !known.is_final {
+            // Another file under the name of one that was given up: what is remembered of that one
+            // is nothing to go on from, and nobody would remove it later.
+            known.entry.remove(&mut self.ledger);
+        }
         known.is_attached = true;
         let (serial, ledger_id) = (self.serial, self.ledger.id());
         let (kept, is_final) = (known.kept.clone(), known.is_final);

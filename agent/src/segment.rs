@@ -126,6 +126,8 @@ pub struct Segment {
     pub visited_ns: u64,
     /// When something new was last found in its lanes or spill.
     pub moved_ns: u64,
+    /// When it was last asked what is published.
+    pub begun_ns: u64,
     /// When everything published was last read; 0 before the first time.
     pub complete_ns: u64,
     /// Writes of acks that failed.
@@ -191,6 +193,7 @@ impl Segment {
             life_asked_ns: now_ns,
             visited_ns: now_ns,
             moved_ns: now_ns,
+            begun_ns: now_ns,
             complete_ns: 0,
             ack_failures: 0,
         }

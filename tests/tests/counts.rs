@@ -65,9 +65,14 @@ fn a_steady_million_a_second_on_two_threads_loses_nothing() {
 
 #[test]
 fn a_scrape_contains_all_that_was_recorded_before_it_was_asked_for() {
+    // Counted in cells of lanes, and as records.
+    ["idle", "idle --lane-cells 0"].into_iter().for_each(scrapes_contain_all);
+}
+
+fn scrapes_contain_all(arguments: &str) {
     let directory = Directory::new();
     let agent = Agent::start(directory.path());
-    let mut worker = Worker::start(directory.path(), "idle");
+    let mut worker = Worker::start(directory.path(), arguments);
     worker.wait_until_done();
     let mut expected = 0.0;
     for round in 1..=200_u32 {
@@ -127,7 +132,9 @@ fn a_dead_producer_is_counted_to_its_last_record_and_then_removed() {
     let directory = Directory::new();
     let agent = Agent::start(directory.path());
     for killed in 1..=5_u32 {
-        let mut worker = Worker::start(directory.path(), "count --threads 2 --times 123456");
+        let cells = if killed % 2 == 0 { "" } else { " --lane-cells 0" };
+        let arguments = format!("count --threads 2 --times 123456{cells}");
+        let mut worker = Worker::start(directory.path(), &arguments);
         worker.wait_until_done();
         worker.process().signal(nix::sys::signal::Signal::SIGKILL);
         drop(worker);

@@ -146,6 +146,7 @@ impl Pipeline {
         new.timing.passes = own.passes;
         new.timing.scrapes_incomplete = own.scrapes_incomplete;
         new.set_aside = own.set_aside;
+        new.service = super::own::restore_service(&contents);
         new.committing = own.clone();
         new.committed = own;
         let used: Vec<u32> = kept.iter().map(|kept| kept.number).collect();

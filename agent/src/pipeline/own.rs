@@ -5,6 +5,8 @@
 //! in the order of `more`, then those for which series went into an overflow series. Slice 2 has
 //! those for which exemplars were given up.
 
+use ringmeter_layout::naming::service_name;
+
 use crate::context::Counts;
 use crate::ledger::{self, Area, Contents, Ledger, SLICE_WORDS, Slice, ZERO};
 use crate::reject::{
@@ -27,6 +29,31 @@ pub(super) struct Own {
     pub(super) scrapes_incomplete: u64,
     /// By reason.
     pub(super) set_aside: [u64; ledger::Reason::ALL.len()],
+}
+
+/// `Area::Facts`, slice 1: the length of the name of the service whose totals these are, then
+/// the name.
+const SERVICE_SLICE: u32 = 1;
+
+/// Remembers whose totals these are: those of another service must not be added to them by an
+/// agent that comes later either.
+pub(super) fn put_service(service: &str, ledger: &mut Ledger) {
+    let mut words = ZERO;
+    let (length, room) = words.split_at_mut(1);
+    length[0] = service.len() as u64;
+    let room: &mut [u8] = bytemuck::cast_slice_mut(room);
+    room.iter_mut().zip(service.bytes()).for_each(|(to, from)| *to = from);
+    ledger.put(Area::Facts.key(0, SERVICE_SLICE), &words);
+}
+
+/// Whose totals these are, if the ledger says so.
+pub(super) fn restore_service(contents: &Contents) -> Option<String> {
+    let words = contents.slice(Area::Facts, 0, SERVICE_SLICE);
+    let (length, room) = words.split_first()?;
+    let bytes: &[u8] = bytemuck::cast_slice(room);
+    let name = bytes.get(..usize::try_from(*length).ok()?)?;
+    let name = std::str::from_utf8(name).ok()?;
+    service_name(name).ok().map(|()| name.to_owned())
 }
 
 const SCALARS: usize = 12;

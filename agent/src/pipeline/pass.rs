@@ -79,7 +79,9 @@ impl Pipeline {
         let mut visits = self.begin(scope, begin_ns);
         self.rounds(&mut visits, clock, &|now_ns| now_ns > deadline_ns || is_wanted());
         let is_complete = self.end(scope, &mut visits, deadline_ns, clock);
-        if is_complete && self.is_listed {
+        // Those that wait for memory have not said yet which series are theirs.
+        let is_starved = self.segments.iter().any(|own| own.definitions.was_starved());
+        if is_complete && self.is_listed && !is_starved {
             self.aggregate.registry().settle();
         }
         self.settle(visits, clock());
@@ -108,7 +110,12 @@ impl Pipeline {
         let is_waiting = |segment: &&mut Segment| {
             segment.definitions.was_starved() && segment.phase == Phase::Dying
         };
-        if let Some(segment) = segments.iter_mut().find(is_waiting) {
+        // In turn: what is left may not be enough for the first.
+        let waiting = segments.iter_mut().filter(is_waiting).count() as u64;
+        let turn = timing.passes.checked_rem(waiting).and_then(|turn| usize::try_from(turn).ok());
+        if let Some(segment) =
+            turn.and_then(|turn| segments.iter_mut().filter(is_waiting).nth(turn))
+        {
             segment.definitions.hurry();
         }
         for (index, segment) in segments.iter_mut().enumerate() {

@@ -108,6 +108,47 @@ fn files_that_shrink() {
     assert_quarantined(&text, "short");
 }
 
+/// What is remembered of the first file must leave with it, or the next agent finds a ledger that
+/// contradicts itself.
+#[test]
+fn another_file_under_the_name_of_a_refused_one_does_not_spoil_the_ledger() {
+    let scratch = Scratch::new();
+    let mut honest = Honest::new(&scratch);
+    let (mut app, series) = hostile(&scratch);
+    let mut stage = Stage::new(&scratch);
+    honest.work();
+    app.spill_add(series, 5);
+    let text = stage.scrape();
+    assert_eq!(find(&text, "hostile_total"), Some(5.0));
+    app.lanes[0].tail = u64::MAX;
+    app.publish(0);
+    for _ in 0..5 {
+        stage.scrape();
+    }
+    assert_quarantined(&stage.scrape(), "tail");
+    // Another valid file under the same name, of which no cell is used; then its process dies.
+    let path = app.die();
+    fs::remove_file(&path).expect("the segment");
+    let (second, _) = hostile(&scratch);
+    for _ in 0..5 {
+        stage.scrape();
+    }
+    let path = second.die();
+    for _ in 0..5 {
+        stage.scrape();
+    }
+    assert!(!path.exists(), "it is taken and removed");
+    drop(stage);
+    honest.work();
+    let mut next = Stage::new(&scratch);
+    let text = next.scrape();
+    for reason in ["corrupt", "stale", "foreign", "newer"] {
+        let aside = format!("ringmeter_ledger_set_aside_total{{reason=\"{reason}\"}}");
+        assert_eq!(find(&text, &aside), Some(0.0));
+    }
+    assert_eq!(find(&text, "honest_total"), Some(honest.count as f64), "{text}");
+}
+
 #[test]
 fn a_huge_sparse_file_costs_nothing() {
     let text = attack(|app, series| {

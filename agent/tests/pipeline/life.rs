@@ -260,6 +260,10 @@ fn a_second_service_is_never_added_to_the_first() {
     let text = stage.scrape();
     assert_eq!(find(&text, "n_total"), Some(1.0), "{text}");
     assert_eq!(find(&text, quarantined), Some(1.0), "also when the first is gone");
+    drop(stage);
+    let text = Stage::new(&scratch).scrape();
+    assert_eq!(find(&text, "n_total"), Some(1.0), "{text}");
+    assert_eq!(find(&text, quarantined), Some(1.0), "also for the next agent");
 }
 
 #[test]
