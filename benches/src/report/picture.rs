@@ -51,6 +51,7 @@ pub(super) fn draw(plot: &Plot) -> Outcome<String> {
     // Behind the opening tag, where a style belongs.
     let begin = svg.find("<rect").ok_or_else(|| Failure::new("the plot has no paper"))?;
     svg.insert_str(begin, DARK);
+    svg.truncate(svg.trim_end().len());
     svg.push('\n');
     Ok(svg)
 }
