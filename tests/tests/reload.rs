@@ -198,7 +198,7 @@ const STEPS: [(&str, &[&str], &[&str]); 6] = [
     (
         "",
         &["worker_values_bucket{le=\"100.0\"}", "worker_summary{quantile=\"0.01\"}"],
-        &["le=\"0.25\""],
+        &["(Buckets computed by the agent"],
     ),
     (
         "views:\n  - {metric: worker_values, buckets: [0.25, 0.5, 1]}\n",
