@@ -20,8 +20,9 @@ const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// After an event, a listing waits this many times as long as the last one took, so that a flood
 /// of files costs a tenth of the time at most.
 const LISTING_PAUSE_FACTOR: u64 = 9;
-/// A listing this short is made for every scrape that has reason to.
-const LISTING_SHORT_NS: u64 = 1_000_000;
+/// A listing of no more entries than this is made for every scrape that has reason to: a scrape
+/// shows processes that came a moment ago, unless somebody floods the directory.
+const LISTING_SHORT_ENTRIES: usize = 2048;
 /// Batches of events discarded at once; what is left wakes the agent again.
 const EVENT_BATCHES_MAX: u32 = 16;
 
@@ -48,6 +49,8 @@ pub struct Watcher {
     is_stirred: bool,
     listed_ns: Option<u64>,
     took_ns: u64,
+    /// Whether the last listing was not a short one.
+    is_flooded: bool,
 }
 
 impl Watcher {
@@ -66,6 +69,7 @@ impl Watcher {
             is_stirred: false,
             listed_ns: None,
             took_ns: 0,
+            is_flooded: false,
         }
     }
 
@@ -95,7 +99,7 @@ impl Watcher {
     pub fn due_ns(&self, is_scrape: bool) -> u64 {
         let Some(listed_ns) = self.listed_ns else { return 0 };
         let is_wanted = self.is_stirred || (is_scrape && self.watched.is_none());
-        let pause = match (is_wanted, is_scrape && self.took_ns <= LISTING_SHORT_NS) {
+        let pause = match (is_wanted, is_scrape && !self.is_flooded) {
             (false, _) => LISTING_INTERVAL_NS,
             (true, true) => 0,
             (true, false) => {
@@ -105,11 +109,11 @@ impl Watcher {
         listed_ns.saturating_add(pause)
     }
 
-    /// Whether the next listing would take long, and the last one was not long ago: then a scrape
+    /// Whether the next listing would be long, and the last one was not long ago: then a scrape
     /// comes first.
     pub fn may_wait(&self, now_ns: u64) -> bool {
         let age_ns = self.listed_ns.map(|listed_ns| now_ns.saturating_sub(listed_ns));
-        self.took_ns > LISTING_SHORT_NS && age_ns.is_some_and(|age| age < LISTING_INTERVAL_NS)
+        self.is_flooded && age_ns.is_some_and(|age| age < LISTING_INTERVAL_NS)
     }
 
     /// Lists the directory. `clock` is monotonic.
@@ -164,7 +168,9 @@ impl Watcher {
             None => (fs::read_dir(&self.path)?, true),
         };
         let mut listing = Listing { is_complete: is_whole, ..Listing::default() };
+        self.is_flooded = !is_whole;
         for count in 0.. {
+            self.is_flooded |= count > LISTING_SHORT_ENTRIES;
             if count >= self.entries_max {
                 listing.is_complete = false;
                 self.rest = Some(entries);
