@@ -42,8 +42,22 @@ pub(crate) struct Segment {
     ack: RwLock<Option<AckFile>>,
     /// How often a read of the ack brought nothing new.
     ack_fruitless_reads: Word,
-    /// Per lane, how many records its owners had made when the ack was read last.
-    ack_marks: [Word; LANES_MAX as usize],
+    /// Per lane, the last look at the ack.
+    ack_looks: [AckLook; LANES_MAX as usize],
+}
+
+/// When the owners of a lane looked at the ack last. Written by the lane's owner only.
+struct AckLook {
+    /// How many records they had made then.
+    made: Word,
+    /// How many looks in a row have brought nothing new.
+    fruitless: Word,
+}
+
+impl AckLook {
+    const fn never() -> Self {
+        Self { made: Word::new(0), fruitless: Word::new(0) }
+    }
 }
 
 /// What is fixed from birth on.
@@ -90,11 +104,13 @@ struct AckFile {
 
 #[expect(clippy::cast_possible_truncation, reason = "2176")]
 const ACK_SIZE_MAX_BYTES: usize = ack::SIZE_MAX_BYTES as usize;
+/// How often the records between two looks at an ack are doubled while it stands still: to 512.
+const ACK_READ_DOUBLINGS_MAX: u64 = 3;
 /// After so many attempts to read an ack file that is not there it is looked for again.
-const ACK_MISSING_READS: u64 = 16;
+const ACK_MISSING_READS: u64 = 2;
 /// After so many reads of one that is there, and brings nothing new, it is opened anew: an agent
 /// may have made another. Rarely, because to open costs as much as several reads.
-const ACK_SILENT_READS: u64 = 256;
+const ACK_SILENT_READS: u64 = 32;
 
 /// A path in a fixed array, so that a forked child can use it without allocating.
 #[derive(Clone)]
@@ -151,7 +167,7 @@ impl Segment {
             }),
             ack: RwLock::new(None),
             ack_fruitless_reads: Word::new(0),
-            ack_marks: [const { Word::new(0) }; LANES_MAX as usize],
+            ack_looks: [const { AckLook::never() }; LANES_MAX as usize],
         }
     }
 
@@ -198,11 +214,6 @@ impl Segment {
             // PAIRS WITH: `lane-spill`, the agent's read of the control lines before cells.
             word.store_release(word.load_relaxed().wrapping_add(1));
         }
-    }
-
-    /// How many records `lane`'s owner has put into cells instead.
-    pub(crate) fn lane_spill_count(&self, lane: u32) -> u64 {
-        self.control(lane, offset_of!(RawControl, spill_count)).map_or(0, Word::load_relaxed)
     }
 
     /// Says that the states of series have changed; after the change.
@@ -336,18 +347,38 @@ impl Segment {
         Ok(())
     }
 
-    /// Whether the owner of `lane` may look at the ack again: once per
-    /// [`lane::ACK_READ_INTERVAL_RECORDS`], counted strictly. An agent that acks one record at a
-    /// time must not make every record read.
-    pub(crate) fn may_read_ack(&self, lane: u32, position: u64) -> bool {
-        let Some(mark) = self.ack_marks.get(lane as usize) else { return false };
-        let made = position.wrapping_add(self.lane_spill_count(lane));
-        let is_due =
-            made.wrapping_sub(mark.load_relaxed()) >= u64::from(lane::ACK_READ_INTERVAL_RECORDS);
-        if is_due {
-            mark.store_relaxed(made);
+    /// How many records the owner of `lane` makes until it may look at the ack again; 0: now.
+    ///
+    /// [`lane::ACK_READ_INTERVAL_RECORDS`] at the least, counted strictly: an agent that acks one
+    /// record at a time must not make every record read. Twice as many after each look in a row
+    /// that brought nothing, [`ACK_READ_DOUBLINGS_MAX`] times: with a look for every 64 records,
+    /// a fifth of what a record costs without an agent would be looking for one.
+    pub(crate) fn records_to_look(&self, lane: u32) -> u64 {
+        let Some(look) = self.ack_looks.get(lane as usize) else { return u64::MAX };
+        let doublings = look.fruitless.load_relaxed().min(ACK_READ_DOUBLINGS_MAX);
+        let interval = u64::from(lane::ACK_READ_INTERVAL_RECORDS) << doublings;
+        interval.saturating_sub(self.records_made(lane).wrapping_sub(look.made.load_relaxed()))
+    }
+
+    /// How many records the owners of `lane` have made, wherever they went.
+    fn records_made(&self, lane: u32) -> u64 {
+        let position = self.tail(lane).map_or(0, Word::load_relaxed);
+        let spilled = self.control(lane, offset_of!(RawControl, spill_count));
+        position.wrapping_add(spilled.map_or(0, Word::load_relaxed))
+    }
+
+    /// Looks how far the agent has committed `lane`, unless it is too early for that; `last` where
+    /// there is nothing new. For the lane's owner only.
+    pub(crate) fn look_at_ack(&self, lane: u32, last: u64, position: u64) -> u64 {
+        let Some(look) = self.ack_looks.get(lane as usize) else { return last };
+        if self.records_to_look(lane) > 0 {
+            return last;
         }
-        is_due
+        look.made.store_relaxed(self.records_made(lane));
+        let ack = self.read_ack(lane, last, position);
+        let fruitless = look.fruitless.load_relaxed();
+        look.fruitless.store_relaxed(if ack == last { fruitless.saturating_add(1) } else { 0 });
+        ack
     }
 
     /// Reads how far the agent has committed `lane`; `last` where that cannot be told.

@@ -58,6 +58,9 @@ pub(crate) fn record_in_cells(series: &'static Series, operand: Operand) {
     }
 }
 
+/// What the upper half of LANE holds.
+const PATIENCE_MAX: u64 = u64::MAX / PATIENCE_UNIT;
+
 fn record_in_lane(
     segment: &'static Segment,
     slot: &'static Slot,
@@ -79,7 +82,7 @@ fn record_in_lane(
         apply(segment.memory(), series, operand);
         segment.publish_lane_spill(lane);
         // The next ones need not ask: `hot` spills them itself.
-        let patience = u64::from(ACK_READ_INTERVAL_RECORDS - 1) * PATIENCE_UNIT;
+        let patience = segment.records_to_look(lane).min(PATIENCE_MAX) * PATIENCE_UNIT;
         slot[LANE].store_relaxed(patience + u64::from(lane) + 1);
     }
 }
@@ -172,13 +175,11 @@ fn write(
     let mut ack = slot[ACK].load_relaxed();
     if position.wrapping_sub(ack) >= capacity.records() {
         let known = ack;
-        if segment.may_read_ack(lane, position) {
-            ack = segment.read_ack(lane, ack, position);
-            slot[ACK].store_relaxed(ack);
-        }
+        ack = segment.look_at_ack(lane, ack, position);
         if ack == known {
             return false;
         }
+        slot[ACK].store_relaxed(ack);
     }
     resume(segment, slot, lane, position, ack);
     let at = segment.ring_offset_bytes(lane) + capacity.slot(position) * 16;
@@ -210,8 +211,8 @@ fn write_long(segment: &'static Segment, slot: &Slot, lane: u32, record: &LongRe
     let slots = record.slots();
     let has_room = |ack| capacity.limit(ack).wrapping_sub(position) >= slots.len() as u64;
     let mut ack = slot[ACK].load_relaxed();
-    if !has_room(ack) && segment.may_read_ack(lane, position) {
-        ack = segment.read_ack(lane, ack, position);
+    if !has_room(ack) {
+        ack = segment.look_at_ack(lane, ack, position);
         slot[ACK].store_relaxed(ack);
     }
     if !has_room(ack) {

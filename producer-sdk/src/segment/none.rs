@@ -97,7 +97,8 @@ never! {
     place_cells(kind: ChunkKind, offset_bytes: u64, length_bytes: u64) -> Result<(), OpenError>;
     definition_count() -> usize;
     cell_chunk_count() -> usize;
-    may_read_ack(lane: u32, position: u64) -> bool;
+    records_to_look(lane: u32) -> u64;
+    look_at_ack(lane: u32, last: u64, position: u64) -> u64;
     read_ack(lane: u32, last: u64, tail: u64) -> u64;
 }
 
