@@ -254,7 +254,7 @@ impl Definitions {
 
     fn has_lane_cell(&self, series: &SeriesDefinition, around: &Surroundings<'_>) -> bool {
         let family = self.families.get(series.family as usize);
-        family.is_some_and(|family| family.kind == Kind::Counter)
+        family.is_some_and(|family| cell::has_lane_cell(family.kind))
             && around.cells.has_lane_cell_left(around.geometry.lane_cells)
     }
 
@@ -316,10 +316,7 @@ impl Definitions {
             .chunks
             .containing("cell_offset_bytes", chunk, definition.cell_offset_bytes, size_bytes)
             .map_err(|error| Refusal::new(Reason::Definitions, error))?;
-        let lane_cell = match kind {
-            Kind::Counter => around.cells.number_counter(around.geometry.lane_cells),
-            Kind::Gauge | Kind::Histogram | Kind::Summary => None,
-        };
+        let lane_cell = around.cells.number_lane_cell(kind, around.geometry.lane_cells);
         let placed = own.family.and_then(|family| {
             if definition.is_overflow {
                 return context.aggregate.hold_overflow(family);

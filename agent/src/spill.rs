@@ -45,11 +45,11 @@ struct SpillCell {
     words: usize,
     kind: Kind,
     bounds: u32,
-    /// Number of its cell in each lane, for the first counters.
+    /// Number of its cell in each lane, for the first series.
     lane_cell: Option<u32>,
     placed: Placed,
-    /// The words as taken; none while they are all zero. A counter's integer has what is in lanes
-    /// added to it.
+    /// The words as taken; none while they are all zero. A counter's integer and a distribution's
+    /// sum have what is in lanes added to them.
     taken: Option<Box<[u64]>>,
     is_retired: bool,
 }
@@ -102,7 +102,7 @@ pub struct CellPlace {
     pub offset_bytes: u64,
     /// How long it is.
     pub size_bytes: u64,
-    /// Number of the counter's cell in each lane.
+    /// Number of the series' cell in each lane.
     pub lane_cell: Option<u32>,
 }
 
@@ -236,9 +236,7 @@ impl Cells {
         let share_max_bytes = if is_forced { None } else { Some(share_max_bytes) };
         let mut is_left = false;
         each_cell(&mut self.spill, source, &mut buffers.words, |cell, words| {
-            if let (Some(_), Some(integer)) = (cell.lane_cell, words.first_mut()) {
-                *integer = integer.wrapping_add(sums.of(cell.lane_cell));
-            }
+            sums.add_to(words, cell.kind, cell.lane_cell);
             let words = &*words;
             if let Some(taken) = &cell.taken {
                 marks.note(cell.offset_bytes, taken, words);

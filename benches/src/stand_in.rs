@@ -76,8 +76,8 @@ struct Series {
     kind: Kind,
     cell_offset_bytes: u64,
     bounds: usize,
-    /// Number of the counter, which is that of its cell in each lane.
-    counter: Option<u32>,
+    /// Number of its cell in each lane, if there are so many.
+    lane_cell: Option<u32>,
 }
 
 impl StandIn {
@@ -233,8 +233,8 @@ impl StandIn {
         };
         match series.kind {
             Kind::Counter => {
-                let in_lanes = self.in_lanes(series.counter)?;
-                let integer = word(cell::COUNTER_INTEGER)?.wrapping_add(in_lanes) as f64;
+                let in_lanes = self.in_lanes(series.lane_cell)?.into_iter();
+                let integer = in_lanes.fold(word(cell::COUNTER_INTEGER)?, u64::wrapping_add) as f64;
                 let total = integer + f64::from_bits(word(cell::COUNTER_FLOAT)?);
                 Ok(Total { count: total, sum: total })
             }
@@ -250,27 +250,29 @@ impl StandIn {
                 for bucket in first..=first + series.bounds {
                     count += word(bucket)?;
                 }
-                let sum = f64::from_bits(word(cell::DISTRIBUTION_SUM)?);
+                let in_lanes = self.in_lanes(series.lane_cell)?.into_iter();
+                let sum = f64::from_bits(word(cell::DISTRIBUTION_SUM)?)
+                    + in_lanes.map(f64::from_bits).sum::<f64>();
                 Ok(Total { count: count as f64, sum })
             }
         }
     }
 
-    /// What the cells of all lanes hold of a counter.
-    fn in_lanes(&self, counter: Option<u32>) -> Outcome<u64> {
-        let Some(counter) = counter.filter(|number| *number < self.geometry.lane_cells) else {
-            return Ok(0);
+    /// What the cells of all lanes hold of a series.
+    fn in_lanes(&self, lane_cell: Option<u32>) -> Outcome<Vec<u64>> {
+        let mut found = Vec::new();
+        let Some(number) = lane_cell.filter(|number| *number < self.geometry.lane_cells) else {
+            return Ok(found);
         };
-        let mut sum = 0_u64;
         for lane in 0..u32::try_from(self.live()?.lane_count).unwrap_or(0) {
             let cells = self.control(lane)?.cells_offset_bytes;
             if cells > 0 {
                 let mut bytes = [0; 8];
-                self.segment.read_exact_at(&mut bytes, cells + u64::from(counter) * 8)?;
-                sum = sum.wrapping_add(u64::from_le_bytes(bytes));
+                self.segment.read_exact_at(&mut bytes, cells + u64::from(number) * 8)?;
+                found.push(u64::from_le_bytes(bytes));
             }
         }
-        Ok(sum)
+        Ok(found)
     }
 
     fn live(&self) -> Outcome<RawLive> {
@@ -290,7 +292,7 @@ impl StandIn {
     fn series(&self, name: &str) -> Outcome<Vec<Series>> {
         let mut families = HashMap::new();
         let mut series = Vec::new();
-        let mut counters = 0_u32;
+        let mut lane_cells = 0_u32;
         for definition in self.definitions()? {
             match definition {
                 Definition::Family(family) => {
@@ -299,8 +301,8 @@ impl StandIn {
                 Definition::Series(one) => {
                     let Some(family) = families.get(&one.family) else { continue };
                     let kind = family.kind;
-                    let counter = (kind == Kind::Counter).then_some(counters);
-                    counters += u32::from(kind == Kind::Counter);
+                    let lane_cell = cell::has_lane_cell(kind).then_some(lane_cells);
+                    lane_cells += u32::from(cell::has_lane_cell(kind));
                     if family.name == name {
                         let (bounds, cell_offset_bytes) =
                             (family.bounds.len(), one.cell_offset_bytes);
@@ -309,7 +311,7 @@ impl StandIn {
                             kind,
                             cell_offset_bytes,
                             bounds,
-                            counter,
+                            lane_cell,
                         });
                     }
                 }

@@ -80,13 +80,14 @@ pub(crate) fn reject(inner: &'static Inner, rejection: Rejection) {
 /// Applies an event to a series' cell.
 pub(crate) fn apply(memory: Option<&Mapping>, series: &Series, operand: Operand) {
     if let Some(words) = memory.and_then(|memory| series.cell(memory)) {
-        apply_to(words, series, operand);
+        apply_to(words, None, series, operand);
     }
 }
 
-/// Applies an event to the words of a series' cell.
+/// Applies an event to the words of a series' cell, and to its cell in this thread's lane where
+/// there is one.
 #[inline(always)]
-pub(crate) fn apply_to(words: &[Word], series: &Series, operand: Operand) {
+pub(crate) fn apply_to(words: &[Word], lane_sum: Option<&Word>, series: &Series, operand: Operand) {
     let schema = series.producer().config.spill_schema;
     let bounds = &series.family.padded_bounds;
     match operand.operation {
@@ -95,7 +96,7 @@ pub(crate) fn apply_to(words: &[Word], series: &Series, operand: Operand) {
             cell::add_f64(words, f64::from_bits(operand.value));
         }
         Operation::ObserveF64 | Operation::ObserveF64Exemplar => {
-            cell::observe(words, schema, bounds, f64::from_bits(operand.value));
+            cell::observe(words, lane_sum, schema, bounds, f64::from_bits(operand.value));
         }
     }
 }

@@ -19,6 +19,9 @@
 //!     CURSOR      += 16
 //!     prefetch for writing, eight lines ahead
 //! ```
+//!
+//! While the lane was full a moment ago, observations go to the series' shared cell without another
+//! look, and their sum to the series' word in the lane.
 
 #![allow(unsafe_code)]
 
@@ -250,7 +253,7 @@ impl Binding {
             return false;
         }
         slot[LANE].store_relaxed(lane - PATIENCE_UNIT);
-        cells::apply_to(spill_cell(slot, series), series, operand);
+        cells::apply_to(spill_cell(slot, series), lane_sum(slot, series), series, operand);
         let spill_count = word_at(own(&slot[TAIL]) + SPILL_COUNT_AFTER_TAIL_BYTES);
         // PAIRS WITH: `lane-spill`, the agent's read of the control lines before cells.
         spill_count.store_release(spill_count.load_relaxed().wrapping_add(1));
@@ -416,7 +419,7 @@ fn word_at(address: u64) -> &'static Word {
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(usize_of(address)) }
 }
 
-/// A counter's cell in the lane that this thread owns.
+/// A series' cell in the lane that this thread owns.
 #[inline(always)]
 fn lane_cell_at(base: u64, offset_bytes: u32) -> &'static Word {
     let address = usize_of(base + u64::from(offset_bytes));
@@ -424,8 +427,9 @@ fn lane_cell_at(base: u64, offset_bytes: u32) -> &'static Word {
     // - LANE_CELLS is not zero, so `slow::claim` has set it to the cells of this thread's lane; a
     //   forked child reads zero.
     // - Only with a series that has a cell there goes a slot in which LANE_CELLS is ever set
-    //   (`cell_slot_offset_bytes` of a binding, `find_slot`), and the series' offset is below the
-    //   number of cells that every lane of its producer has (`Inner::add_series`).
+    //   (`cell_slot_offset_bytes` of a binding, `find_slot`; `lane_sum` asks the series), and the
+    //   series' offset is below the number of cells that every lane of its producer has
+    //   (`Inner::add_series`).
     // - The mapping is never unmapped, the address is a multiple of eight, and words are atomics.
     unsafe { &*core::ptr::with_exposed_provenance::<Word>(address) }
 }
@@ -450,6 +454,15 @@ fn spill_cell(slot: &Slot, series: &'static Series) -> &'static [Word] {
             series.cell_words,
         )
     }
+}
+
+/// The cell of a distribution in the lane of this slot's thread, if it has one. Only where the
+/// upper half of LANE is not zero.
+#[inline(always)]
+fn lane_sum(slot: &Slot, series: &'static Series) -> Option<&'static Word> {
+    let base = own(&slot[LANE_CELLS]);
+    let offset = series.lane_cell_offset_bytes.filter(|_| base != 0)?;
+    Some(lane_cell_at(base, offset))
 }
 
 /// Takes the cache line [`PREFETCH_AHEAD_BYTES`] behind an address for writing. A hint: any

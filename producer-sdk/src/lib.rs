@@ -28,11 +28,11 @@
 //! | lane full, or none left | the series' cells in shared memory | as an in-process library |
 //! | no segment | the series' private cells, moved later | as an in-process library |
 //!
-//! The first 512 counters ([`lane_cells`](ProducerBuilder::lane_cells)) have a word of their own
-//! beside the ring of each lane, which is never full: about 1 ns, with or without an agent. Further
-//! counters, threads without a lane, and what [`Counter::inc_by_f64`] adds, take the way of
-//! observations. A gauge always lives in its cell. `make bench` in the repository measures all of
-//! it.
+//! Counters among the first 512 series ([`lane_cells`](ProducerBuilder::lane_cells)) have a
+//! word of their own beside the ring of each lane, which is never full: about 1 ns, with or
+//! without an agent. Further counters, threads without a lane, and what [`Counter::inc_by_f64`]
+//! adds, take the way of observations. A gauge always lives in its cell. `make bench` in the
+//! repository measures all of it.
 //!
 //! [`Histogram::observe_with_exemplar`] and its likes write a longer record, of several slots, in
 //! the same way; where there is no lane with room for all of it, the event is recorded as usual,

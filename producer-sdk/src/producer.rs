@@ -321,12 +321,13 @@ impl ProducerBuilder {
         self
     }
 
-    /// Counters that have a cell in every lane, 0 to 8192; 512 by default, which take 4 KiB for
-    /// each lane; rounded up to a multiple of 8. Counters registered after so many write records,
-    /// as histograms do.
+    /// Series that have a cell in every lane, 0 to 8192; 512 by default, which take 4 KiB for each
+    /// lane; rounded up to a multiple of 8. Gauges need none. Counters registered after so many
+    /// write records, as histograms do; histograms and summaries take longer for what they record
+    /// while their lane is full.
     #[must_use]
-    pub const fn lane_cells(mut self, counters: u32) -> Self {
-        self.settings.lane_cells = counters;
+    pub const fn lane_cells(mut self, series: u32) -> Self {
+        self.settings.lane_cells = series;
         self
     }
 

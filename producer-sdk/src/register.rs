@@ -160,8 +160,8 @@ impl Inner {
         let cell_offset_bytes = self
             .add_cell(registration, &family.definition)
             .map_err(|error| no_space(name, &error))?;
-        let has_lane_cell =
-            family.definition.kind == Kind::Counter && maps.counter_count < self.config.lane_cells;
+        let has_lane_cell = cell::has_lane_cell(family.definition.kind)
+            && maps.lane_cell_count < self.config.lane_cells;
         let encoded = encode_series(id, family, &label_values, cell_offset_bytes, is_overflow);
         let series: &'static Series = Box::leak(Box::new(Series {
             id,
@@ -169,7 +169,7 @@ impl Inner {
             label_values,
             cell_offset_bytes,
             cell_words: usize::try_from(self.cell_size_bytes(&family.definition) / 8).unwrap_or(0),
-            lane_cell_offset_bytes: has_lane_cell.then_some(maps.counter_count * 8),
+            lane_cell_offset_bytes: has_lane_cell.then_some(maps.lane_cell_count * 8),
             encoded,
             record_word: pack(id, most_frequent_operation(family.definition.kind)),
             handle_slot: Word::new(0),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use ringmeter_layout::cell;
 use ringmeter_layout::definition::{FamilyDefinition, SeriesDefinition};
 use ringmeter_layout::directory::Directory;
 use ringmeter_layout::mapping::Mapping;
@@ -40,7 +41,7 @@ pub(crate) struct Series {
     pub(crate) cell_offset_bytes: u64,
     /// How long it is.
     pub(crate) cell_words: usize,
-    /// Where the series' cell is among those of a lane, for the first counters.
+    /// Where the series' cell is among those of a lane, for the first that have one.
     pub(crate) lane_cell_offset_bytes: Option<u32>,
     pub(crate) encoded: Box<[u8]>,
     /// First word of the series' most frequent records, for handles.
@@ -276,7 +277,8 @@ pub(crate) struct Maps {
     pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series, Keys>,
     pub(crate) family_count: u32,
     pub(crate) series_count: u32,
-    pub(crate) counter_count: u32,
+    /// Series that have a cell in lanes, as far as those are enough.
+    pub(crate) lane_cell_count: u32,
 }
 
 impl Maps {
@@ -287,7 +289,7 @@ impl Maps {
 
     pub(crate) fn add_series(&mut self, series: &'static Series) {
         self.series_count += 1;
-        self.counter_count += u32::from(series.kind() == Kind::Counter);
+        self.lane_cell_count += u32::from(cell::has_lane_cell(series.kind()));
         let key = (series.family.definition.id, &*series.label_values);
         if !series.is_overflow() {
             self.series.insert(key, series);

@@ -63,7 +63,8 @@ pub fn value(metric: &dyn Metric) -> f64 {
     read(metric, |series, words| match series.kind() {
         #[expect(clippy::cast_precision_loss, reason = "the exposition has floats too")]
         Kind::Counter => {
-            let integer = integer(words, cell::COUNTER_INTEGER).wrapping_add(in_lanes(series));
+            let integer = in_lanes(series)
+                .fold(integer(words, cell::COUNTER_INTEGER), |sum, word| sum.wrapping_add(word));
             integer as f64 + float(words, cell::COUNTER_FLOAT)
         }
         Kind::Gauge => float(words, cell::GAUGE_VALUE),
@@ -102,7 +103,10 @@ pub fn count(metric: &dyn Metric) -> u64 {
 #[must_use]
 pub fn sum(metric: &dyn Metric) -> f64 {
     read(metric, |series, words| {
-        if series.kind().is_distribution() { float(words, cell::DISTRIBUTION_SUM) } else { 0.0 }
+        if !series.kind().is_distribution() {
+            return 0.0;
+        }
+        float(words, cell::DISTRIBUTION_SUM) + in_lanes(series).map(f64::from_bits).sum::<f64>()
     })
 }
 
@@ -179,11 +183,12 @@ fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T
     memory.and_then(|memory| series.cell(memory)).map_or_else(T::default, |words| f(series, words))
 }
 
-/// What the lanes of the segment hold of a counter.
-fn in_lanes(series: &Series) -> u64 {
+/// The words of a series in the lanes of the segment.
+fn in_lanes(series: &Series) -> impl Iterator<Item = u64> {
     let offset = series.lane_cell_offset_bytes;
     let segment = series.producer().segment();
-    segment.zip(offset).map_or(0, |(segment, offset)| segment.sum_of_lane_cells(offset))
+    let words = segment.zip(offset).map(|(segment, offset)| segment.in_lanes(offset));
+    words.unwrap_or_default().into_iter()
 }
 
 fn integer(words: &[Word], index: usize) -> u64 {

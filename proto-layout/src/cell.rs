@@ -6,12 +6,15 @@
 //! never resets one. All words are written with relaxed atomics by any thread of the app; the
 //! spill count that is published afterwards (release) carries them to the agent.
 //!
-//! Beside its ring a lane has *lane cells*, one word each: the n-th belongs to the n-th counter
-//! that the segment defines. Only the thread that owns the lane writes them, with plain loads and
-//! stores ([`add_in_lane`]), and the lane's next owner goes on from there. What was counted in
-//! whole numbers is the wrapping sum of the counter's integer word and its word in every lane.
-//! Each of them only grows, so the agent may read them at different moments, and takes differences
-//! of the sum.
+//! Beside its ring a lane has *lane cells*, one word each: the n-th belongs to the n-th series
+//! that the segment defines, gauges left out ([`has_lane_cell`]). Only the thread that owns the
+//! lane writes them, with plain loads and stores ([`add_in_lane`]), and the lane's next owner goes
+//! on from there. The agent reads them at different moments, and takes differences of sums:
+//!
+//! - A counter's integer is the wrapping sum of its integer word and of its word in every lane.
+//! - A distribution's sum is that of its sum word and of its word in every lane, all bits of an
+//!   f64: the sum of what the lane's owners have spilled. Of all that an observation writes when
+//!   it spills, the sum is what threads would wait for each other longest.
 //!
 //! Gauge cell, 32 bytes:
 //!
@@ -90,6 +93,12 @@ const _: () = {
     assert!(DISTRIBUTION_OVERFLOW * 8 == 40);
     assert!(DISTRIBUTION_HEAD_WORDS * 8 == 64);
 };
+
+/// Whether a series of `kind` has a cell in every lane, where there are enough of them.
+#[must_use]
+pub const fn has_lane_cell(kind: Kind) -> bool {
+    !matches!(kind, Kind::Gauge)
+}
 
 /// Which word of a cell is the state, for a series of `kind`.
 #[must_use]
@@ -180,6 +189,12 @@ pub fn add_in_lane(word: &Word, value: u64) {
     word.store_relaxed(word.load_relaxed().wrapping_add(value));
 }
 
+/// As [`add_in_lane`], for the sum of a distribution.
+#[inline(always)]
+pub fn add_f64_in_lane(word: &Word, value: f64) {
+    word.store_relaxed((f64::from_bits(word.load_relaxed()) + value).to_bits());
+}
+
 /// Moves what a word has counted into another; says whether there was anything.
 ///
 /// The word is taken by exchanging it for zero, so of two threads that move at once each moves
@@ -212,9 +227,16 @@ pub fn add_f64(words: &[Word], value: f64) {
 }
 
 /// Adds an observation (not NaN) to a distribution's cell: its classic bucket, its base-2
-/// bucket, and, if it is finite, the sum.
+/// bucket, and, if it is finite, the sum; that into `lane_sum`, the series' cell in a lane that
+/// this thread owns, if there is one.
 #[inline]
-pub fn observe(words: &[Word], spill_schema: u8, bounds: &[f64], value: f64) {
+pub fn observe(
+    words: &[Word],
+    lane_sum: Option<&Word>,
+    spill_schema: u8,
+    bounds: &[f64],
+    value: f64,
+) {
     let base2 = bucket::spill_bucket_count(spill_schema) as usize;
     let slot = match bucket::spill_slot(value, spill_schema) {
         SpillSlot::Zero => DISTRIBUTION_ZERO,
@@ -226,8 +248,14 @@ pub fn observe(words: &[Word], spill_schema: u8, bounds: &[f64], value: f64) {
     let classic = DISTRIBUTION_HEAD_WORDS + base2 + bucket::classic_index(bounds, value);
     // The sum first: it is read before it is written, and a read behind an atomic addition waits
     // for that.
-    if let (true, Some(word)) = (value.is_finite(), words.get(DISTRIBUTION_SUM)) {
-        word.add_f64_relaxed(value);
+    if value.is_finite() {
+        match (lane_sum, words.get(DISTRIBUTION_SUM)) {
+            (Some(word), _) => add_f64_in_lane(word, value),
+            (None, Some(word)) => {
+                word.add_f64_relaxed(value);
+            }
+            (None, None) => {}
+        }
     }
     if let Some(word) = words.get(classic) {
         word.add_relaxed(1);

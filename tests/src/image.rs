@@ -164,7 +164,7 @@ impl Image {
     /// Adds an observation to a series' cell.
     pub fn spill_observation(&self, series: u32, value: f64) {
         let family = &self.families[self.series[series as usize].family as usize];
-        cell::observe(self.cell(series), self.spill_schema, &family.bounds, value);
+        cell::observe(self.cell(series), None, self.spill_schema, &family.bounds, value);
     }
 
     /// Retires a series, or revives it.

@@ -1,9 +1,15 @@
-//! Cells in lanes: what the owners of lanes have counted there, taken as one sum for each counter.
+//! Cells in lanes: what the owners of lanes have counted there, taken as one sum for each series.
 //!
-//! A counter's integer is the sum of its shared word and of its word in every lane. Each word only
-//! grows, so they may be read at different moments. The mark in the ledger is that of the sum.
+//! A counter's integer is the sum of its shared word and of its word in every lane, a
+//! distribution's sum likewise. They may be read at different moments: what is added to one of
+//! them later is found by a later reading. The mark in the ledger is that of the sum.
+//!
+//! Counters are taken from lanes alone whenever those are read. Distributions wait for their
+//! shared cells, where the count of what is summed stands, and which are read whenever something
+//! has spilled.
 
 use ringmeter_layout::cell;
+use ringmeter_layout::naming::Kind;
 
 use super::{Cells, SpillCell, Take};
 use crate::context::Context;
@@ -12,12 +18,14 @@ use crate::quarantine::Refusal;
 use crate::reject::RejectReason;
 use crate::source::Source;
 
-/// What lanes hold, by the number of the counter.
+/// What lanes hold, by the number of the cell.
 #[derive(Debug, Default)]
 pub(super) struct LaneSums {
-    /// Counters defined so far, with or without a cell in lanes.
-    counters: u32,
-    /// As taken last, for the counters that were known then; none while only the marks tell.
+    /// Series defined so far that have a cell in lanes, as far as those are enough.
+    numbered: u32,
+    /// Whether a cell is a distribution's, for those that there are.
+    is_float: Vec<bool>,
+    /// As taken last, for the series that were known then; none while only the marks tell.
     taken: Vec<u64>,
     /// As taken before that.
     before: Vec<u64>,
@@ -25,15 +33,20 @@ pub(super) struct LaneSums {
     size_bytes: u64,
     /// As read last.
     read: Vec<u64>,
-    /// Positions in the sorted list of cells, for counters that have one.
+    /// Positions in the sorted list of cells, for series that have one.
     positions: Vec<Option<u32>>,
 }
 
 impl LaneSums {
-    /// What was read for a counter.
-    pub(super) fn of(&self, lane_cell: Option<u32>) -> u64 {
+    /// Adds what was read in lanes to the words of a series' cell.
+    pub(super) fn add_to(&self, words: &mut [u64], kind: Kind, lane_cell: Option<u32>) {
         let at = lane_cell.and_then(|cell| usize::try_from(cell).ok());
-        at.and_then(|at| self.read.get(at)).copied().unwrap_or(0)
+        let Some(sum) = at.and_then(|at| self.read.get(at)) else { return };
+        let is_float = kind != Kind::Counter;
+        let target = if is_float { cell::DISTRIBUTION_SUM } else { cell::COUNTER_INTEGER };
+        if let Some(word) = words.get_mut(target) {
+            *word = sum_of(*word, *sum, is_float);
+        }
     }
 
     /// What is read next is told from the marks alone.
@@ -49,6 +62,9 @@ impl LaneSums {
         let mut refused = 0_u64;
         for (at, now) in self.read.iter().enumerate() {
             let before = self.before.get(at).copied().unwrap_or(0);
+            if self.is_float(at) {
+                continue;
+            }
             if self.positions.get(at).is_none_or(Option::is_none) && take == Take::Fresh {
                 refused = refused.saturating_add(now.saturating_sub(before));
             }
@@ -58,12 +74,16 @@ impl LaneSums {
         refused
     }
 
+    fn is_float(&self, at: usize) -> bool {
+        self.is_float.get(at).copied().unwrap_or(false)
+    }
+
     /// What one reading of all lanes takes, bytes.
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// Finds the counters in the sorted list of cells.
+    /// Finds the series in the sorted list of cells.
     pub(super) fn index(&mut self, cells: &[SpillCell]) {
         self.positions.clear();
         for (position, cell) in (0u32..).zip(cells) {
@@ -86,7 +106,7 @@ impl LaneSums {
         source: &dyn Source,
         buffer: &mut [u64],
     ) -> Result<(), Refusal> {
-        let length = self.counters.min(lanes.cells) as usize;
+        let length = self.numbered.min(lanes.cells) as usize;
         self.read.clear();
         self.read.resize(length, 0);
         self.size_bytes = (length * 8 * lanes.offsets_bytes.len()) as u64;
@@ -95,11 +115,21 @@ impl LaneSums {
             source
                 .read(*offset_bytes, bytemuck::cast_slice_mut(words))
                 .map_err(|error| Refusal::of_read(&error))?;
-            for (sum, word) in self.read.iter_mut().zip(&*words) {
-                *sum = sum.wrapping_add(*word);
+            let kinds = self.is_float.iter().chain(std::iter::repeat(&false));
+            for ((sum, word), is_float) in self.read.iter_mut().zip(&*words).zip(kinds) {
+                *sum = sum_of(*sum, *word, *is_float);
             }
         }
         Ok(())
+    }
+}
+
+/// The sum of two words of a counter, or of a distribution.
+fn sum_of(one: u64, other: u64, is_float: bool) -> u64 {
+    if is_float {
+        (f64::from_bits(one) + f64::from_bits(other)).to_bits()
+    } else {
+        one.wrapping_add(other)
     }
 }
 
@@ -113,16 +143,20 @@ pub struct Lanes<'a> {
 }
 
 impl Cells {
-    /// Numbers a counter; the number is also that of its cell in each lane, if it has one.
-    pub fn number_counter(&mut self, lane_cells: u32) -> Option<u32> {
-        let number = self.lanes.counters;
-        self.lanes.counters = number.saturating_add(1);
-        (number < lane_cells).then_some(number)
+    /// Numbers the cell that a series of `kind` has in each lane, if it has one.
+    pub fn number_lane_cell(&mut self, kind: Kind, lane_cells: u32) -> Option<u32> {
+        if !cell::has_lane_cell(kind) || !self.has_lane_cell_left(lane_cells) {
+            return None;
+        }
+        let number = self.lanes.numbered;
+        self.lanes.numbered = number.saturating_add(1);
+        self.lanes.is_float.push(kind != Kind::Counter);
+        Some(number)
     }
 
-    /// Whether the next counter gets a cell in each lane.
+    /// Whether the next series that may have one gets a cell in each lane.
     pub fn has_lane_cell_left(&self, lane_cells: u32) -> bool {
-        self.lanes.counters < lane_cells
+        self.lanes.numbered < lane_cells
     }
 
     /// How long to wait between two looks at the cells of lanes, as for the shared ones.
@@ -139,7 +173,8 @@ impl Cells {
         context: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         self.lanes_taken_ns = context.now_ns;
-        if lanes.offsets_bytes.is_empty() || self.lanes.counters == 0 {
+        let has_counters = self.lanes.is_float.contains(&false);
+        if lanes.offsets_bytes.is_empty() || !has_counters {
             return Ok(());
         }
         self.sort();
@@ -149,6 +184,9 @@ impl Cells {
         let pairs = sums.read.iter().zip(&mut sums.taken).enumerate();
         let mut is_moved = false;
         for (at, (now, before)) in pairs.filter(|(_, (now, before))| now != before) {
+            if sums.is_float.get(at).copied().unwrap_or(false) {
+                continue;
+            }
             is_moved = true;
             let position = sums.positions.get(at).copied().flatten();
             let cell = position.and_then(|position| spill.get_mut(position as usize));

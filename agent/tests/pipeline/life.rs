@@ -66,6 +66,48 @@ fn cells_in_lanes_are_taken_by_difference_and_once() {
     assert!(!path.exists(), "{name:?} is removed");
 }
 
+/// Series 0 to 5 are the overflow series and the series of the counter, the histogram and the
+/// summary, and so are their cells in lanes.
+#[test]
+fn sums_in_lanes_are_taken_with_the_shared_cells_and_once() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let second = app.writer.lane();
+    let (histogram, summary) = ((app.histogram, 3), (app.summary, 5));
+    let mut stage = Stage::new(&scratch);
+    let totals = |stage: &mut Stage| {
+        let text = stage.scrape();
+        ["h_count", "h_sum", "s_count", "s_sum"].map(|name| find(&text, name).expect("shown"))
+    };
+    assert_eq!(totals(&mut stage), [0.0; 4]);
+    let first = app.writer.spill_observe_in_lane(histogram, 0, 0.0, 0.5);
+    assert_eq!(totals(&mut stage), [1.0, 0.5, 0.0, 0.0], "the first that the agent sees of it");
+    let other = app.writer.spill_observe_in_lane(histogram, second, 0.0, -0.25);
+    let _ = app.writer.spill_observe_in_lane(summary, second, 0.0, 8.0);
+    assert_eq!(totals(&mut stage), [2.0, 0.25, 1.0, 8.0], "two lanes, two series");
+    app.writer.spill_observe(app.histogram, 4.0);
+    app.writer.observe(app.histogram, 16.0);
+    let first = app.writer.spill_observe_in_lane(histogram, 0, first, 0.5);
+    assert_eq!(totals(&mut stage), [5.0, 20.75, 1.0, 8.0], "with a shared sum, and a record");
+    assert_eq!(totals(&mut stage), [5.0, 20.75, 1.0, 8.0], "nothing new, nothing added");
+    drop(stage);
+    let _ = app.writer.spill_observe_in_lane(histogram, second, other, 1.25);
+    let mut stage = Stage::new(&scratch);
+    assert_eq!(totals(&mut stage), [6.0, 22.0, 1.0, 8.0], "the next agent goes on from the marks");
+    // A lie: what is not a number is not added, and nothing else is spoilt.
+    let _ = app.writer.spill_observe_in_lane(histogram, second, f64::NAN, 1.0);
+    assert_eq!(totals(&mut stage), [7.0, 22.0, 1.0, 8.0]);
+    let text = stage.scrape();
+    let rejected = find(&text, "ringmeter_records_rejected_total{reason=\"cell\"}");
+    assert_eq!(rejected, Some(1.0));
+    let _ = app.writer.spill_observe_in_lane(summary, 0, 0.0, 2.0);
+    let _ = app.writer.spill_observe_in_lane(summary, 0, 2.0, 2.0);
+    let _ = app.writer.spill_observe_in_lane(histogram, 0, first, 0.5);
+    app.writer.die();
+    stage.later(1000);
+    assert_eq!(totals(&mut stage), [8.0, 22.0, 3.0, 12.0], "what was spilled when it died");
+}
+
 #[test]
 fn spill_is_taken_by_difference_and_once() {
     let scratch = Scratch::new();

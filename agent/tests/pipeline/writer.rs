@@ -291,8 +291,26 @@ impl Writer {
 
     pub(crate) fn spill_observe(&mut self, series: u32, value: f64) {
         let cell = &self.cells[series as usize];
-        cell::observe(&cell.words, SPILL_SCHEMA, &cell.bounds, value);
+        cell::observe(&cell.words, None, SPILL_SCHEMA, &cell.bounds, value);
         self.spilled(series);
+    }
+
+    /// As the owner of a lane does it, whose sum in that lane was `before`. Returns the sum after.
+    pub(crate) fn spill_observe_in_lane(
+        &mut self,
+        (series, number): (u32, u64),
+        lane: usize,
+        before: f64,
+        value: f64,
+    ) -> f64 {
+        let cell = &self.cells[series as usize];
+        let sum = Word::new(before.to_bits());
+        cell::observe(&cell.words, Some(&sum), SPILL_SCHEMA, &cell.bounds, value);
+        self.hold_in_lane(lane, number, sum.load_relaxed());
+        self.flush(series);
+        self.lanes[lane].spilled += 1;
+        self.publish(lane);
+        f64::from_bits(sum.load_relaxed())
     }
 
     fn spilled(&mut self, series: u32) {
@@ -309,10 +327,10 @@ impl Writer {
         self.live(LIVE_SHARED_SPILL, self.shared_spill);
     }
 
-    /// What a lane holds of a counter; counters are numbered as they are defined, overflow series
-    /// included.
-    pub(crate) fn hold_in_lane(&self, lane: usize, counter: u64, total: u64) {
-        self.write(self.lanes[lane].cells + counter * 8, &total.to_le_bytes());
+    /// What a lane holds of a counter or distribution; they are numbered as they are defined,
+    /// overflow series included.
+    pub(crate) fn hold_in_lane(&self, lane: usize, number: u64, total: u64) {
+        self.write(self.lanes[lane].cells + number * 8, &total.to_le_bytes());
     }
 
     /// Overwrites a word of a cell, as a liar would.

@@ -62,9 +62,9 @@ impl Segment {
         }
     }
 
-    /// What all lanes hold at an offset in their cells, as a sum.
+    /// What the lanes hold at an offset in their cells.
     #[cfg(feature = "testing")]
-    pub(crate) fn sum_of_lane_cells(&self, offset_in_lane_bytes: u32) -> u64 {
+    pub(crate) fn in_lanes(&self, offset_in_lane_bytes: u32) -> Vec<u64> {
         let lanes_max = self.parts.get().map_or(0, |parts| parts.lanes_max);
         let offsets = (0..lanes_max).filter_map(|lane| {
             let offset = self.control(lane, offset_of!(RawControl, cells_offset_bytes))?;
@@ -72,7 +72,7 @@ impl Segment {
         });
         let words = offsets
             .filter_map(|offset| self.memory()?.word(offset + u64::from(offset_in_lane_bytes)));
-        words.fold(0, |sum, word| sum.wrapping_add(word.load_relaxed()))
+        words.map(Word::load_relaxed).collect()
     }
 
     /// Where a writer at `position` may write until it has to ask again.

@@ -89,7 +89,7 @@ never! {
     ring_offset_bytes(lane: u32) -> u64;
     lane_capacity() -> Option<Capacity>;
     lane_cells_address(lane: u32) -> u64;
-    sum_of_lane_cells(offset_in_lane_bytes: u32) -> u64;
+    in_lanes(offset_in_lane_bytes: u32) -> Vec<u64>;
     stretch(lane: u32, position: u64, ack: u64) -> Option<Stretch>;
     release_lane(lane: u32);
     has_free_lane() -> bool;
