@@ -15,6 +15,11 @@ use crate::figure::short;
 use crate::plot::{Axis, Plot};
 
 const SIZE: (u32, u32) = (860, 480);
+/// About what of it is between the axes, and what a legend takes, in the same unit.
+const INNER_SIZE: (f64, f64) = (732.0, 370.0);
+const LEGEND_MARGIN: f64 = 45.0;
+const LINE: f64 = 18.0;
+const LETTER: f64 = 7.0;
 /// Okabe and Ito's palette, without those that are too pale on white or too dark on black.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -97,13 +102,51 @@ fn paint(plot: &Plot, x: &Scale, y: &Scale, svg: &mut String) -> Outcome<()> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(free_corner(plot, x, y))
         .background_style(WHITE)
         .border_style(GRID)
         .label_font(text())
         .draw()
         .map_err(failure)?;
     area.present().map_err(failure)
+}
+
+/// The corner where the legend covers least of the curves.
+fn free_corner(plot: &Plot, x: &Scale, y: &Scale) -> SeriesLabelPosition {
+    let letters = plot.curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0);
+    let width = (LEGEND_MARGIN + LETTER * letters as f64) / INNER_SIZE.0;
+    let height = (LEGEND_MARGIN + LINE * plot.curves.len() as f64) / INNER_SIZE.1;
+    let corners = [
+        (SeriesLabelPosition::UpperLeft, (0.0, 1.0 - height)),
+        (SeriesLabelPosition::UpperRight, (1.0 - width, 1.0 - height)),
+        (SeriesLabelPosition::LowerRight, (1.0 - width, 0.0)),
+        (SeriesLabelPosition::LowerLeft, (0.0, 0.0)),
+    ];
+    let path = path(plot, x, y);
+    let covered = |(left, low): (f64, f64)| {
+        let is_in = |(x, y): &&(f64, f64)| {
+            (left..=left + width).contains(x) && (low..=low + height).contains(y)
+        };
+        path.iter().filter(is_in).count()
+    };
+    let best = corners.into_iter().min_by_key(|(_, corner)| covered(*corner));
+    best.map_or(SeriesLabelPosition::UpperLeft, |(position, _)| position)
+}
+
+/// Many places on the curves, as shares of the two axes.
+fn path(plot: &Plot, x: &Scale, y: &Scale) -> Vec<(f64, f64)> {
+    const PARTS: u32 = 50;
+    let place = |point: &(f64, f64)| (x.share(point.0), y.share(point.1));
+    let between = |pair: &[(f64, f64)]| {
+        let ends = pair.first().zip(pair.last()).map(|(a, b)| (place(a), place(b)));
+        ends.into_iter().flat_map(|(a, b)| {
+            (0..=PARTS).map(move |step| {
+                let part = f64::from(step) / f64::from(PARTS);
+                (a.0 + (b.0 - a.0) * part, a.1 + (b.1 - a.1) * part)
+            })
+        })
+    };
+    plot.curves.iter().flat_map(|curve| curve.points.windows(2).flat_map(between)).collect()
 }
 
 /// An axis whose marks are chosen; those of a logarithmic one are powers of ten.
@@ -134,8 +177,10 @@ impl Scale {
         Self { is_logarithmic, from: 0.0, to, marks: steps(0.0, to, step) }
     }
 
-    fn scale(&self, value: f64) -> f64 {
-        if self.is_logarithmic { value.log10().max(self.from) } else { value }
+    /// How far along the axis a value is, from 0 to 1.
+    fn share(&self, value: f64) -> f64 {
+        let scaled = if self.is_logarithmic { value.log10().max(self.from) } else { value };
+        (scaled - self.from) / (self.to - self.from)
     }
 }
 
@@ -145,8 +190,7 @@ impl Ranged for Scale {
 
     #[expect(clippy::cast_possible_truncation, reason = "pixels")]
     fn map(&self, value: &f64, (begin, end): (i32, i32)) -> i32 {
-        let share = (self.scale(*value) - self.from) / (self.to - self.from);
-        begin + (f64::from(end - begin) * share).round() as i32
+        begin + (f64::from(end - begin) * self.share(*value)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
@@ -215,6 +259,26 @@ mod tests {
         let scale = Scale::new(&Axis::logarithmic(""), [0.0, 120.0, 9000.0].into_iter());
         assert_eq!(scale.marks, [100.0, 1000.0, 10_000.0]);
         assert_eq!([label(100.0), label(1e3), label(0.5), label(0.0)], ["100", "1 k", "0.5", "0"]);
+    }
+
+    #[test]
+    fn the_legend_leaves_the_curves_free() {
+        let corner = |points| {
+            let plot = plot(Axis::linear("s"), points);
+            let values = |of: fn(&(f64, f64)) -> f64| plot.curves[0].points.iter().map(of);
+            let (x, y) = (
+                Scale::new(&plot.x, values(|point| point.0)),
+                Scale::new(&plot.y, values(|point| point.1)),
+            );
+            free_corner(&plot, &x, &y)
+        };
+        let rising = vec![(0.0, 0.0), (100.0, 100.0)];
+        assert!(matches!(corner(rising), SeriesLabelPosition::UpperLeft));
+        let falling = vec![(0.0, 100.0), (100.0, 0.0)];
+        assert!(matches!(corner(falling), SeriesLabelPosition::UpperRight));
+        // It passes through both upper corners between its points.
+        let level = vec![(0.0, 99.0), (100.0, 100.0)];
+        assert!(matches!(corner(level), SeriesLabelPosition::LowerRight));
     }
 
     #[test]
