@@ -4,6 +4,7 @@
 //! ```text
 //! cost   TITLE    MEDIAN  P99  P99.9      nanoseconds per call
 //! calls  METRIC   NUMBER                  for whoever compares them with a scrape
+//! note   TEXT                             what its reader should know
 //! ```
 //!
 //! `record_cost SECONDS live` makes a burst of half a lane, then lets the agent take it;
@@ -161,6 +162,10 @@ fn run(situation: Situation, seconds: f64) -> io::Result<()> {
     let time = Duration::from_secs_f64(seconds) / KINDS;
     let clock_ns = clock_ns();
     let mut bench = Bench { situation, time, clock_ns, output: io::stdout() };
+    if cfg!(debug_assertions) {
+        let note = "This is a debug build: what ships takes a tenth of it (build with --release).";
+        writeln!(bench.output, "note\t{note}")?;
+    }
     let lane = producer.lane();
     let [region, method] = black_box(["eu-1", "GET"]);
     bench.measure("counter", "cost_counter_total", |_| HANDLE.inc())?;

@@ -75,7 +75,7 @@ async fn measure(duration: Duration, program: &Path, directory: &Path) -> Result
     wait_for(address, &[&alone]).await?;
     let live = record(program, half, "live", directory).await?;
     let calls = wait_for(address, &[&alone, &live]).await?;
-    Ok(Table { live: live.costs, alone: alone.costs, calls })
+    Ok(Table { live: live.costs, alone: alone.costs, calls, notes: live.notes })
 }
 
 /// What the recording program told.
@@ -84,6 +84,8 @@ struct Told {
     costs: Vec<Cost>,
     /// Metric and calls.
     calls: Vec<(String, u64)>,
+    /// What the table's reader should know.
+    notes: Vec<String>,
 }
 
 /// Nanoseconds per call: median, 99 % and 99.9 % of batches.
@@ -113,6 +115,10 @@ impl Told {
                 }
                 Err(_) => false,
             },
+            ["note", text] => {
+                self.notes.push((*text).to_owned());
+                true
+            }
             _ => false,
         };
         if understood { Ok(()) } else { Err(DemoError::Line { line: line.to_owned() }) }
@@ -218,6 +224,7 @@ struct Table {
     live: Vec<Cost>,
     alone: Vec<Cost>,
     calls: u64,
+    notes: Vec<String>,
 }
 
 impl fmt::Display for Table {
@@ -238,7 +245,8 @@ impl fmt::Display for Table {
              reads in\na process of its own. Only observations and added floats know a full lane: \
              counters and\ngauges do not need an agent. All {} calls are in a scrape.",
             self.calls
-        )
+        )?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
 }
 
@@ -291,9 +299,10 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_kind() {
-        let live = told(&["cost\tcounter\t0.71\t0.93\t12.25"]).costs;
+        let live = told(&["note\tA debug build.", "cost\tcounter\t0.71\t0.93\t12.25"]);
         let alone = told(&["cost\tcounter\t0.70\t0.90\t1.00"]).costs;
-        let table = Table { live, alone, calls: 3 }.to_string();
+        let table = Table { live: live.costs, alone, calls: 3, notes: live.notes }.to_string();
+        assert!(table.ends_with("\nA debug build.\n"), "{table}");
         let line = table.lines().find(|line| line.starts_with("counter")).expect("a line");
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words, ["counter", "0.71", "0.93", "12.25", "0.70", "0.90", "1.00"]);
