@@ -13,6 +13,7 @@ mod steady;
 mod tail;
 mod threads;
 
+use crate::entry::{Entry, full, quick};
 use crate::error::Outcome;
 use crate::figure::Figure;
 use crate::plot::Plot;
@@ -37,26 +38,8 @@ impl From<Vec<Figure>> for Found {
 /// Measures some figures.
 pub type Maker = fn(&Setup, &mut Random) -> Outcome<Found>;
 
-/// Figures that can be asked for.
-pub struct Entry {
-    /// What the ids of the figures begin with.
-    pub id: &'static str,
-    /// Whether there are goals among them, and they are part of a quick run.
-    pub is_quick: bool,
-    /// Measures them.
-    pub make: Maker,
-}
-
-const fn quick(id: &'static str, make: Maker) -> Entry {
-    Entry { id, is_quick: true, make }
-}
-
-const fn full(id: &'static str, make: Maker) -> Entry {
-    Entry { id, is_quick: false, make }
-}
-
 /// All of them, in the order of the table.
-pub const ALL: &[Entry] = &[
+pub const ALL: &[Entry<Maker>] = &[
     quick("instructions", instructions::pinned),
     quick("steady", steady::rate),
     quick("agent-pass", pass::rates),

@@ -36,6 +36,8 @@ pub mod figure;
 
 pub mod peers;
 
+pub mod entry;
+
 pub mod rows;
 
 pub mod figures;

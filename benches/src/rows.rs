@@ -13,6 +13,7 @@ mod registration;
 mod render;
 mod statsd;
 
+use crate::entry::{Entry, full, quick};
 use crate::error::Outcome;
 use crate::measure::{Plan, Subject};
 use crate::peers::Peers;
@@ -22,26 +23,8 @@ use crate::setup::Setup;
 /// Makes a row.
 pub type Maker = fn(&Setup) -> Outcome<Row>;
 
-/// A row that can be asked for.
-pub struct Entry {
-    /// As the row's.
-    pub id: &'static str,
-    /// Whether it has a goal, and is part of a quick run.
-    pub is_quick: bool,
-    /// Makes it.
-    pub make: Maker,
-}
-
-const fn quick(id: &'static str, make: Maker) -> Entry {
-    Entry { id, is_quick: true, make }
-}
-
-const fn full(id: &'static str, make: Maker) -> Entry {
-    Entry { id, is_quick: false, make }
-}
-
 /// All rows, in the order of the table.
-pub const ALL: &[Entry] = &[
+pub const ALL: &[Entry<Maker>] = &[
     quick("counter-1", counter::one_thread),
     quick("counter-2", counter::two_threads),
     full("counter-2-different", counter::two_threads_two_metrics),

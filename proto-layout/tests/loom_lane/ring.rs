@@ -184,6 +184,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A writer beside a reader that looks so often, and once more at the end: what was read is what
+/// was written. Returns how many records that were.
+fn play(
+    ring: &Arc<Ring>,
+    mutant: Mutant,
+    passes: usize,
+    write: impl FnOnce(&mut Writer<'_>) -> Vec<u32> + Send + 'static,
+) -> u64 {
+    let app = thread::spawn({
+        let ring = Arc::clone(ring);
+        move || write(&mut Writer::claim(&ring, mutant))
+    });
+    let mut reader = Reader::new(ring);
+    let mut read = Vec::new();
+    for _ in 0..passes {
+        let tail = lane::published(&ring.tail);
+        reader.drain(tail, |series| read.push(series));
+    }
+    let written = app.join().expect("the app ends");
+    let tail = lane::published(&ring.tail);
+    reader.drain(tail, |series| read.push(series));
+    assert_eq!(read, written, "read, and written");
+    written.len() as u64
+}
+
 static WRITTEN: Seen = Seen::new();
 static FULL: Seen = Seen::new();
 
@@ -191,31 +216,12 @@ static FULL: Seen = Seen::new();
 pub(crate) fn model(mutant: Mutant) {
     explore(None, move || {
         let ring = Arc::new(Ring::new(CAPACITY_RECORDS, mutant));
-        let app = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || {
-                let mut writer = Writer::claim(&ring, mutant);
-                let mut written = Vec::new();
-                for series in 100..100 + u32::try_from(RECORDS).expect("few") {
-                    if writer.record(series) {
-                        written.push(series);
-                    }
-                }
-                written
-            }
+        let written = play(&ring, mutant, PASSES, |writer| {
+            let all = 100..100 + u32::try_from(RECORDS).expect("few");
+            all.filter(|series| writer.record(*series)).collect()
         });
-        let mut reader = Reader::new(&ring);
-        let mut read = Vec::new();
-        for _ in 0..PASSES {
-            let tail = lane::published(&ring.tail);
-            reader.drain(tail, |series| read.push(series));
-        }
-        let written = app.join().expect("the app ends");
-        let tail = lane::published(&ring.tail);
-        reader.drain(tail, |series| read.push(series));
-        assert_eq!(read, written, "read, and written");
-        WRITTEN.at_least(written.len() as u64);
-        FULL.at_least(RECORDS - written.len() as u64);
+        WRITTEN.at_least(written);
+        FULL.at_least(RECORDS - written);
     });
     if mutant == Mutant::Nothing {
         assert_eq!(WRITTEN.most(), RECORDS, "in some execution the ring wrapped twice");
@@ -231,33 +237,15 @@ static LONG_FULL: Seen = Seen::new();
 pub(crate) fn long_model(mutant: Mutant) {
     explore(None, move || {
         let ring = Arc::new(Ring::new(LONG_CAPACITY_RECORDS, mutant));
-        let app = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || {
-                let mut writer = Writer::claim(&ring, mutant);
-                let mut written = Vec::new();
-                for (series, is_long) in [(100, true), (101, true), (102, false)] {
-                    let is_in =
-                        if is_long { writer.record_long(series) } else { writer.record(series) };
-                    if is_in {
-                        written.push(series);
-                    }
-                }
-                written
-            }
+        let written = play(&ring, mutant, LONG_PASSES, |writer| {
+            let all = [(100, true), (101, true), (102, false)].into_iter();
+            let is_in = |(series, is_long): &(u32, bool)| {
+                if *is_long { writer.record_long(*series) } else { writer.record(*series) }
+            };
+            all.filter(is_in).map(|(series, _)| series).collect()
         });
-        let mut reader = Reader::new(&ring);
-        let mut read = Vec::new();
-        for _ in 0..LONG_PASSES {
-            let tail = lane::published(&ring.tail);
-            reader.drain(tail, |series| read.push(series));
-        }
-        let written = app.join().expect("the app ends");
-        let tail = lane::published(&ring.tail);
-        reader.drain(tail, |series| read.push(series));
-        assert_eq!(read, written, "read, and written");
-        LONG_WRITTEN.at_least(written.len() as u64);
-        LONG_FULL.at_least(3 - written.len() as u64);
+        LONG_WRITTEN.at_least(written);
+        LONG_FULL.at_least(3 - written);
     });
     if mutant == Mutant::Nothing {
         assert_eq!(LONG_WRITTEN.most(), 3, "in some execution a long record wrapped");
