@@ -54,8 +54,8 @@ pub struct Limits {
     /// Records read from one segment in a pass, and four times as many in that of a scrape while
     /// there are definitions to read. A definition counts as many as it takes the time of: 256.
     pub records_per_pass: u64,
-    /// Records read from one segment for a scrape, which waits for them. Those of a segment that
-    /// has more are read later, and the scrape counts as incomplete.
+    /// Records of one segment that a scrape waits for. Of a segment that has published more it
+    /// waits for one round alone: the rest is read later, and the scrape counts as incomplete.
     pub records_per_scrape: u64,
     /// Records read from one segment in a second, on average; a tenth of it may come at once. What
     /// is not read in time, the app adds to cells, so nothing is lost.
@@ -103,8 +103,8 @@ impl Default for Limits {
             definitions_per_round: 4096,
             // 64 KiB, which 30 µs are enough for.
             records_per_round: 4096,
-            // 1 MiB, which 1 ms is enough for.
-            records_per_step: 65_536,
+            // 256 KiB, which 0.2 ms are enough for: a scrape that comes meanwhile waits for it.
+            records_per_step: 16_384,
             // 16 MiB, which 10 ms are enough for; 256 lanes of the usual length hold as many.
             records_per_pass: 1 << 20,
             // All that 64 lanes of the usual length hold: 3 ms.
