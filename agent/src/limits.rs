@@ -18,8 +18,8 @@ pub struct Limits {
     /// Segments attached at once. Each has two descriptors, and takes 1 µs per visit when idle.
     /// Further ones wait, their processes count on, and nothing of theirs is lost.
     pub segments_max: usize,
-    /// Entries of the segments directory looked at in one listing, which takes about 1 µs each.
-    /// The next listing goes on behind them.
+    /// Entries of the segments directory up to which a listing is complete, so that files which
+    /// are gone are forgotten. It takes about 1 µs each, in pieces where there are many.
     pub directory_entries_max: usize,
     /// Metrics, conflicting variants included. Records in further ones are rejected and counted.
     pub families_max: usize,
@@ -83,7 +83,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             segments_max: 1024,
-            // 4 ms at most; a tenth of the time is spent on listings.
+            // Four times as many as there may be segments; a tenth of the time is spent on listings.
             directory_entries_max: 4096,
             families_max: 16_384,
             families_per_segment_max: 4096,

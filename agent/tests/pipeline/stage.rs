@@ -46,7 +46,9 @@ impl Stage {
 
     pub(crate) fn pass(&mut self) -> PassReport {
         let now_ns = self.now_ns.get();
-        self.pipeline.pass(Scope::All, &|| now_ns)
+        let report = self.pipeline.pass(Scope::All, &|| now_ns);
+        self.pipeline.clean_up();
+        report
     }
 
     /// A pass that no scrape waits for.

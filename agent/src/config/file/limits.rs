@@ -80,7 +80,7 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "directory_entries_max",
-        help: "Entries of the segments directory looked at in one listing.",
+        help: "Entries of the segments directory up to which gone files are noticed.",
         form: Form::Count,
         low: 64,
         high: 1 << 20,
