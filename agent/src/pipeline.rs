@@ -39,8 +39,8 @@ pub use open::Restored;
 const INSPECTIONS_MAX: usize = 128;
 /// Refused files asked at one listing whether they are still the same, at about 2 µs.
 const REVIEWS_MAX: usize = 256;
-/// Of both a fourth where the listing is one of many pieces, so that no scrape waits long for one.
-const PIECE_DIVISOR: usize = 4;
+/// Of both an eighth where the listing is one of many pieces, so that no scrape waits long for one.
+const PIECE_DIVISOR: usize = 8;
 /// Ack files looked at when the agent starts: its own.
 const ACKS_MAX: usize = 65_536;
 

@@ -105,11 +105,11 @@ fn a_flooded_directory_is_listed_in_pieces_and_wholly() {
     place.add(0, 3000);
     let mut watcher = Watcher::new(&place.path, 4096);
     let (last, all, pieces) = walk(&place, &mut watcher);
-    assert_eq!((all.len(), pieces), (3000, 3), "2,048, then 512 at a time");
+    assert_eq!((all.len(), pieces), (3000, 5), "2,048, then 256 at a time");
     assert!(last.is_complete, "as many as this are remembered");
     assert_eq!(last.names.len(), 3000);
     let (last, all, pieces) = walk(&place, &mut watcher);
-    assert_eq!((all.len(), pieces, last.is_complete), (3000, 6, true), "512 at a time");
+    assert_eq!((all.len(), pieces, last.is_complete), (3000, 12, true), "256 at a time");
     // What comes while pieces are read is looked at afterwards.
     place.list(&mut watcher);
     place.add(3000, 1);
