@@ -24,3 +24,5 @@ mod merge;
 mod retain;
 #[path = "pipeline/shown.rs"]
 mod shown;
+#[path = "pipeline/steady.rs"]
+mod steady;
