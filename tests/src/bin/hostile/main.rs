@@ -16,6 +16,8 @@
 
 mod site;
 
+mod lengths;
+
 mod attacks;
 
 mod honest;

@@ -69,6 +69,9 @@ pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
     if !text.contains("\nringmeter_panics_total 0\n") {
         problems.push("the agent had to catch a panic".to_owned());
     }
+    if text.contains("\nringmeter_exemplars_dropped_total{reason=\"malformed\"} 0\n") {
+        problems.push("no exemplar was found to be malformed".to_owned());
+    }
     for reason in NOTICED.into_iter().filter(|reason| !seen.quarantined.contains_key(*reason)) {
         problems.push(format!("nothing was quarantined as {reason}"));
     }
