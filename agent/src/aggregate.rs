@@ -159,6 +159,7 @@ pub struct Aggregate {
     /// Metrics that left with their last series.
     pub expired_families: u64,
     free: slots::Free,
+    owners: slots::Owners,
     partition: Partition,
     kept: Vec<Record>,
     changes: keep::Changes,
@@ -189,6 +190,7 @@ impl Aggregate {
             expired_series: 0,
             expired_families: 0,
             free: slots::Free::default(),
+            owners: slots::Owners::default(),
             partition: Partition::default(),
             kept: Vec::new(),
             changes: keep::Changes::default(),

@@ -3,8 +3,8 @@
 //! inotify only says that it is time to look; what is there comes from the listing alone. So
 //! nothing hangs on an event that was lost, and a listing is due every second anyway.
 //!
-//! A listing looks at a limited number of entries, and the next one goes on behind them: a flood
-//! of files costs a bounded time, and hides nothing for ever.
+//! A directory that somebody floods is listed in pieces, each of which takes as little as nothing:
+//! so a flood of files delays nobody, and hides nothing for ever.
 
 use std::fs;
 use std::io;
@@ -20,13 +20,16 @@ const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// After an event, a listing waits this many times as long as the last one took, so that a flood
 /// of files costs a tenth of the time at most.
 const LISTING_PAUSE_FACTOR: u64 = 9;
-/// A listing of no more entries than this is made for every scrape that has reason to: a scrape
-/// shows processes that came a moment ago, unless somebody floods the directory.
+/// A listing of no more entries than this is made at once, and for every scrape that has reason
+/// to: a scrape shows processes that came a moment ago, unless somebody floods the directory.
 const LISTING_SHORT_ENTRIES: usize = 2048;
+/// Entries of a flooded directory that are looked at in one piece: 0.15 ms, for which a scrape that
+/// comes meanwhile has to wait.
+const PIECE_ENTRIES: usize = 256;
 /// Batches of events discarded at once; what is left wakes the agent again.
 const EVENT_BATCHES_MAX: u32 = 16;
 
-/// What the directory held at one moment.
+/// What the directory held at one moment, or in a flooded one what a piece of it held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Segments, in no order.
@@ -37,24 +40,66 @@ pub struct Listing {
     pub strangers: u64,
 }
 
+/// A listing under way.
+struct Walk {
+    entries: fs::ReadDir,
+    seen: usize,
+    /// All segments so far, as long as they may be all there are.
+    names: Vec<SegmentName>,
+    strangers: u64,
+    has_failed: bool,
+}
+
+impl Walk {
+    fn new(path: &Path) -> io::Result<Self> {
+        let entries = fs::read_dir(path)?;
+        Ok(Self { entries, seen: 0, names: Vec::new(), strangers: 0, has_failed: false })
+    }
+
+    /// Looks at some more entries; says whether there may be others behind them.
+    fn go_on(&mut self, count_max: usize, names: &mut Vec<SegmentName>) -> bool {
+        for _ in 0..count_max {
+            let Some(entry) = self.entries.next() else { return false };
+            self.seen += 1;
+            let Ok(entry) = entry else {
+                self.has_failed = true;
+                continue;
+            };
+            let file_name = entry.file_name();
+            let Some(file_name) = file_name.to_str() else {
+                self.strangers += 1;
+                continue;
+            };
+            match SegmentName::parse(file_name) {
+                Ok(name) => names.push(name),
+                Err(_) if SegmentName::parse_temporary(file_name).is_ok() => {}
+                Err(_) => self.strangers += 1,
+            }
+        }
+        true
+    }
+}
+
 /// Watches the directory of segments, which need not exist yet.
 pub struct Watcher {
     path: PathBuf,
     entries_max: usize,
-    /// What the last listing had no time for.
-    rest: Option<fs::ReadDir>,
+    /// What is still to be listed.
+    walk: Option<Walk>,
+    /// Strangers in the last whole listing.
+    strangers: u64,
     /// None where the system gives out no more of them: listings alone are enough.
     inotify: Option<Inotify>,
     watched: Option<(WatchDescriptor, Identity)>,
     is_stirred: bool,
     listed_ns: Option<u64>,
     took_ns: u64,
-    /// Whether the last listing was not a short one.
+    /// Whether the last whole listing was not a short one, or this one is not.
     is_flooded: bool,
 }
 
 impl Watcher {
-    /// Watches `path`; looks at no more than `entries_max` entries at once.
+    /// Watches `path`; a listing of more than `entries_max` entries is never complete.
     pub fn new(path: &Path, entries_max: usize) -> Self {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
         if let Err(error) = &inotify {
@@ -63,7 +108,8 @@ impl Watcher {
         Self {
             path: path.to_owned(),
             entries_max,
-            rest: None,
+            walk: None,
+            strangers: 0,
             inotify: inotify.ok(),
             watched: None,
             is_stirred: false,
@@ -98,7 +144,8 @@ impl Watcher {
     /// a change, because the directory is not there yet or cannot be watched.
     pub fn due_ns(&self, is_scrape: bool) -> u64 {
         let Some(listed_ns) = self.listed_ns else { return 0 };
-        let is_wanted = self.is_stirred || (is_scrape && self.watched.is_none());
+        let is_begun = self.is_stirred || self.walk.is_some();
+        let is_wanted = is_begun || (is_scrape && self.watched.is_none());
         let pause = match (is_wanted, is_scrape && !self.is_flooded) {
             (false, _) => LISTING_INTERVAL_NS,
             (true, true) => 0,
@@ -109,6 +156,11 @@ impl Watcher {
         listed_ns.saturating_add(pause)
     }
 
+    /// Whether a listing is under way, of which pieces are still to come.
+    pub fn is_amid(&self) -> bool {
+        self.walk.is_some()
+    }
+
     /// Whether the next listing would be long, and the last one was not long ago: then a scrape
     /// comes first.
     pub fn may_wait(&self, now_ns: u64) -> bool {
@@ -116,12 +168,15 @@ impl Watcher {
         self.is_flooded && age_ns.is_some_and(|age| age < LISTING_INTERVAL_NS)
     }
 
-    /// Lists the directory. `clock` is monotonic.
+    /// Lists the directory, or the next piece of it. `clock` is monotonic.
     pub fn list(&mut self, clock: impl Fn() -> u64) -> Listing {
         let begin_ns = clock();
-        self.is_stirred = false;
-        // Watching first: what comes after the listing then causes an event.
-        self.watch();
+        if self.walk.is_none() {
+            // What changes while pieces are read is looked at from the beginning afterwards.
+            self.is_stirred = false;
+            // Watching first: what comes after the listing then causes an event.
+            self.watch();
+        }
         let listing = self.read().unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::debug!(%error, "cannot list the segments");
@@ -163,35 +218,29 @@ impl Watcher {
     }
 
     fn read(&mut self) -> io::Result<Listing> {
-        let (mut entries, is_whole) = match self.rest.take() {
-            Some(rest) => (rest, false),
-            None => (fs::read_dir(&self.path)?, true),
+        let mut walk = match self.walk.take() {
+            Some(walk) => walk,
+            None => Walk::new(&self.path)?,
         };
-        let mut listing = Listing { is_complete: is_whole, ..Listing::default() };
-        self.is_flooded = !is_whole;
-        for count in 0.. {
-            self.is_flooded |= count > LISTING_SHORT_ENTRIES;
-            if count >= self.entries_max {
-                listing.is_complete = false;
-                self.rest = Some(entries);
-                break;
-            }
-            let Some(entry) = entries.next() else { break };
-            let Ok(entry) = entry else {
-                listing.is_complete = false;
-                continue;
-            };
-            let file_name = entry.file_name();
-            let Some(file_name) = file_name.to_str() else {
-                listing.strangers += 1;
-                continue;
-            };
-            match SegmentName::parse(file_name) {
-                Ok(name) => listing.names.push(name),
-                Err(_) if SegmentName::parse_temporary(file_name).is_ok() => {}
-                Err(_) => listing.strangers += 1,
-            }
+        let most = if self.is_flooded { PIECE_ENTRIES } else { LISTING_SHORT_ENTRIES };
+        let mut names = Vec::new();
+        let has_more = walk.go_on(most.min(self.entries_max), &mut names);
+        self.is_flooded |= has_more;
+        if walk.seen <= self.entries_max {
+            walk.names.extend_from_slice(&names);
         }
-        Ok(listing)
+        if has_more {
+            let strangers = self.strangers.max(walk.strangers);
+            self.walk = Some(walk);
+            return Ok(Listing { names, is_complete: false, strangers });
+        }
+        self.is_flooded = walk.seen > LISTING_SHORT_ENTRIES.min(self.entries_max);
+        self.strangers = walk.strangers;
+        let is_complete = walk.seen <= self.entries_max && !walk.has_failed;
+        let names = if is_complete { walk.names } else { names };
+        Ok(Listing { names, is_complete, strangers: walk.strangers })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,20 @@ impl Segment {
         }
     }
 
+    /// Records that are published by now and not read. A tail that cannot be right counts as none:
+    /// who aims at it is told.
+    pub fn published(&self, context: &mut Context<'_>) -> Result<u64, Refusal> {
+        let controls = context.buffers.controls.get_mut(..self.lanes.len()).unwrap_or_default();
+        self.source
+            .read(control_offset_bytes(0), bytemuck::cast_slice_mut(controls))
+            .map_err(|error| Refusal::of_read(&error))?;
+        let each = self.lanes.iter().zip(&*controls);
+        Ok(each.fold(0, |sum: u64, (lane, line)| {
+            let own = lane::readable(self.capacity(), lane.position, line.tail);
+            sum.saturating_add(own.unwrap_or(0))
+        }))
+    }
+
     /// Reads control lines and then live words.
     fn read_heads(&self, lines: usize, context: &mut Context<'_>) -> Result<RawLive, Refusal> {
         let controls = context.buffers.controls.get_mut(..lines).unwrap_or_default();

@@ -18,8 +18,8 @@ pub struct Limits {
     /// Segments attached at once. Each has two descriptors, and takes 1 µs per visit when idle.
     /// Further ones wait, their processes count on, and nothing of theirs is lost.
     pub segments_max: usize,
-    /// Entries of the segments directory looked at in one listing, which takes about 1 µs each.
-    /// The next listing goes on behind them.
+    /// Entries of the segments directory up to which a listing is complete, so that files which
+    /// are gone are forgotten. It takes about 1 µs each, in pieces where there are many.
     pub directory_entries_max: usize,
     /// Metrics, conflicting variants included. Records in further ones are rejected and counted.
     pub families_max: usize,
@@ -54,8 +54,8 @@ pub struct Limits {
     /// Records read from one segment in a pass, and four times as many in that of a scrape while
     /// there are definitions to read. A definition counts as many as it takes the time of: 256.
     pub records_per_pass: u64,
-    /// Records read from one segment for a scrape, which waits for them. Those of a segment that
-    /// has more are read later, and the scrape counts as incomplete.
+    /// Records of one segment that a scrape waits for. Of a segment that has published more it
+    /// waits for one round alone: the rest is read later, and the scrape counts as incomplete.
     pub records_per_scrape: u64,
     /// Records read from one segment in a second, on average; a tenth of it may come at once. What
     /// is not read in time, the app adds to cells, so nothing is lost.
@@ -83,7 +83,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             segments_max: 1024,
-            // 4 ms at most; a tenth of the time is spent on listings.
+            // Four times as many as there may be segments; a tenth of the time goes into listings.
             directory_entries_max: 4096,
             families_max: 16_384,
             families_per_segment_max: 4096,
@@ -103,8 +103,8 @@ impl Default for Limits {
             definitions_per_round: 4096,
             // 64 KiB, which 30 µs are enough for.
             records_per_round: 4096,
-            // 1 MiB, which 1 ms is enough for.
-            records_per_step: 65_536,
+            // 256 KiB, which 0.2 ms are enough for: a scrape that comes meanwhile waits for it.
+            records_per_step: 16_384,
             // 16 MiB, which 10 ms are enough for; 256 lanes of the usual length hold as many.
             records_per_pass: 1 << 20,
             // All that 64 lanes of the usual length hold: 3 ms.

@@ -59,6 +59,11 @@ impl Pace {
         self.allowance = self.saved.min(per_pass);
     }
 
+    /// Allows no more than this for the rest of the pass.
+    pub fn limit(&mut self, records: u64) {
+        self.allowance = self.allowance.min(records);
+    }
+
     /// Records that may still be read in this pass.
     pub const fn allowance(&self) -> u64 {
         self.allowance

@@ -5,11 +5,11 @@ mod configure;
 mod open;
 mod own;
 mod pass;
+mod refused;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use ringmeter_layout::ack::STATE_FINAL;
@@ -31,15 +31,16 @@ use crate::view::View;
 use crate::web_counts::WebCounts;
 use commit::Leaving;
 use own::Own;
+use refused::{Gone, Refused, RefusedFiles};
 
 pub use open::Restored;
 
 /// New files looked into at one listing: each takes about 10 µs.
 const INSPECTIONS_MAX: usize = 128;
-/// Refused files asked at one listing whether they are still the same.
+/// Refused files asked at one listing whether they are still the same, at about 2 µs.
 const REVIEWS_MAX: usize = 256;
-/// Refused files that are remembered, at about 200 bytes. Further ones are looked into again.
-const REFUSED_MAX: usize = 65_536;
+/// Of both an eighth where the listing is one of many pieces, so that no scrape waits long for one.
+const PIECE_DIVISOR: usize = 8;
 /// Ack files looked at when the agent starts: its own.
 const ACKS_MAX: usize = 65_536;
 
@@ -59,16 +60,6 @@ pub struct PassReport {
     pub is_complete: bool,
     /// When the next pass is due.
     pub next_ns: u64,
-}
-
-/// A segment that is not read.
-#[derive(Debug)]
-struct Refused {
-    /// The file that was refused; `None` if it could not be asked.
-    identity: Option<Identity>,
-    reason: Reason,
-    /// It is to be looked at again.
-    is_doubtful: bool,
 }
 
 /// A segment that the ledger has an entry of, or will have with the next commit.
@@ -95,18 +86,18 @@ pub struct Pipeline {
     segments: Vec<Segment>,
     known: BTreeMap<SegmentName, Known>,
     leaving: Vec<Leaving>,
-    /// Their acks go with the next commit, and their numbers are free then.
+    /// Told, and not put away yet.
+    parted: Vec<Leaving>,
+    /// Their numbers are free after the next commit, and then their acks go.
     gone: Vec<(SegmentName, Option<u32>)>,
     free_numbers: Vec<u32>,
     next_number: u32,
-    refused: BTreeMap<SegmentName, Refused>,
+    refused: RefusedFiles,
     /// Everything was taken; the file, the ack or both are still there.
     finals: BTreeMap<SegmentName, Identity>,
     /// Files beyond the limit of segments.
     waiting: u64,
     strangers: u64,
-    /// Where the review of refused files goes on.
-    reviewed: Option<SegmentName>,
     /// Behind which new file looking into them goes on.
     inspected: Option<SegmentName>,
     is_swept: bool,
@@ -156,14 +147,14 @@ impl Pipeline {
             segments: Vec::new(),
             known: BTreeMap::new(),
             leaving: Vec::new(),
+            parted: Vec::new(),
             gone: Vec::new(),
             free_numbers: Vec::new(),
             next_number: 0,
-            refused: BTreeMap::new(),
+            refused: RefusedFiles::default(),
             finals: BTreeMap::new(),
             waiting: 0,
             strangers: 0,
-            reviewed: None,
             inspected: None,
             is_swept: false,
             service: None,
@@ -212,16 +203,17 @@ impl Pipeline {
     /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more
     /// to do at once.
     pub fn reconcile(&mut self, listing: &Listing, now_ns: u64) -> bool {
+        self.clean_up();
         self.strangers = listing.strangers;
+        let divisor = if listing.is_complete { 1 } else { PIECE_DIVISOR };
         let present: BTreeSet<SegmentName> = listing.names.iter().copied().collect();
         if listing.is_complete && !self.is_stuck() {
             self.forget_missing(&present);
         }
         self.remove_finals(&present);
-        self.review();
-        let attached: BTreeSet<SegmentName> = self.segments.iter().map(|s| s.name).collect();
+        self.review(REVIEWS_MAX / divisor);
         let is_new = |name: &&SegmentName| {
-            !attached.contains(name)
+            !self.known.get(name).is_some_and(|known| known.is_attached)
                 && !self.is_leaving(name)
                 && !self.finals.contains_key(name)
                 && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
@@ -233,7 +225,7 @@ impl Pipeline {
         // What is leaving has its descriptors until the next commit.
         let open = self.segments.len() + self.leaving.len();
         let room = self.limits.segments_max.saturating_sub(open);
-        let now = fresh.len().min(INSPECTIONS_MAX).min(room);
+        let now = fresh.len().min(INSPECTIONS_MAX / divisor).min(room);
         let chosen = fresh.get(..now).unwrap_or_default();
         self.inspected = chosen.last().copied();
         self.attach_all(chosen, now_ns);
@@ -246,7 +238,7 @@ impl Pipeline {
     /// Drops what the complete listing lacks. Entries and acks go only now: a file that is still
     /// there would be read from its beginning without them.
     fn forget_missing(&mut self, present: &BTreeSet<SegmentName>) {
-        self.refused.retain(|name, _| present.contains(name));
+        self.refused.forget_missing(present);
         if !self.is_swept {
             self.is_swept = true;
             // Left over by an agent before this one, between entry and ack.
@@ -275,26 +267,14 @@ impl Pipeline {
         }
     }
 
-    /// Gives refused files another chance: the same file where the reason may pass, another file
-    /// under its name always.
-    fn review(&mut self) {
-        let from = self.reviewed.map_or(Bound::Unbounded, Bound::Excluded);
-        let some: Vec<SegmentName> =
-            self.refused.range((from, Bound::Unbounded)).take(REVIEWS_MAX).map(|r| *r.0).collect();
-        self.reviewed = some.last().copied().filter(|_| some.len() == REVIEWS_MAX);
-        for name in some {
-            let Some(refused) = self.refused.get(&name) else { continue };
-            let may_pass = refused.reason.is_passing();
-            let identity = self.files.identity(&name);
-            if matches!(&identity, Err(error) if error.kind() == io::ErrorKind::NotFound) {
-                self.refused.remove(&name);
-                continue;
-            }
-            let is_same = identity.ok() == refused.identity;
-            if let Some(refused) = self.refused.get_mut(&name) {
-                refused.is_doubtful = may_pass || !is_same;
-            }
-        }
+    /// Gives refused files another chance.
+    fn review(&mut self, count_max: usize) {
+        let files = &self.files;
+        self.refused.review(count_max, |name| match files.identity(name) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Gone),
+            Err(_) => Ok(None),
+        });
     }
 
     fn attach_all(&mut self, names: &[SegmentName], now_ns: u64) {
@@ -394,8 +374,6 @@ impl Pipeline {
             );
         }
         let is_doubtful = false;
-        if before.is_some() || self.refused.len() < REFUSED_MAX {
-            self.refused.insert(name, Refused { identity, reason: refusal.reason, is_doubtful });
-        }
+        self.refused.insert(name, Refused { identity, reason: refusal.reason, is_doubtful });
     }
 }

@@ -190,6 +190,8 @@ pub struct Family {
     revision: u64,
     /// How much advice there is on its names.
     lint_count: u32,
+    /// Whether anything of it may have changed since it was shown.
+    is_touched: bool,
 }
 
 impl Family {
@@ -222,6 +224,17 @@ impl Family {
     /// Whether each process has a series of its own.
     pub fn is_per_process(&self) -> bool {
         self.shape.kind == Kind::Gauge && self.shape.gauge_rule == GaugeRule::PerProcess
+    }
+
+    /// Whether a total, a series or anything else of it may have changed since it was
+    /// [shown](Self::note_shown).
+    pub fn is_touched(&self) -> bool {
+        self.is_touched
+    }
+
+    /// Notes that it is shown as it is now.
+    pub fn note_shown(&mut self) {
+        self.is_touched = false;
     }
 
     /// The series with these labels.
@@ -314,7 +327,14 @@ impl Registry {
     }
 
     fn family_mut(&mut self, id: u32) -> Option<&mut Family> {
-        self.families.get_mut(id as usize)?.as_mut()
+        let family = self.families.get_mut(id as usize)?.as_mut()?;
+        family.is_touched = true;
+        Some(family)
+    }
+
+    /// Notes that a total of a metric has changed.
+    pub fn touch(&mut self, id: u32) {
+        let _ = self.family_mut(id);
     }
 
     /// The metrics that are exposed, with their numbers.
@@ -396,6 +416,7 @@ impl Registry {
             fresh: Vec::new(),
             revision: self.next_revision(),
             lint_count: u32::try_from(advice.len()).unwrap_or(u32::MAX),
+            is_touched: true,
         };
         let at = id as usize;
         if self.families.len() <= at {

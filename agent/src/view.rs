@@ -104,6 +104,8 @@ struct Shown {
     starts: Arc<[u64]>,
     /// The last block, which is used again while nothing changes.
     last: Option<FamilyBlock>,
+    /// Whether that has native buckets, if it is one of histograms.
+    is_native: bool,
 }
 
 impl Shown {
@@ -188,6 +190,7 @@ impl View {
         now_ns: u64,
     ) -> Vec<FamilyBlock> {
         self.merge(aggregate, samples);
+        let is_put = aggregate.is_put();
         let (registry, mut totals) = aggregate.parts();
         self.shown.resize_with(registry.family_end(), Shown::default);
         let mut blocks = Vec::new();
@@ -198,12 +201,23 @@ impl View {
             }
             let block = if family.is_per_process() {
                 self.per_process(id, family, &process)
+            } else if let Some(same) = self.untouched(id, family).filter(|_| is_put) {
+                Some(same)
             } else {
                 self.family(id, family, &mut totals, now_ns)
             };
             blocks.extend(block);
         }
         blocks
+    }
+
+    /// The last block of a metric of which nothing has changed. Gauges are not followed, and
+    /// quantiles change as time goes by.
+    fn untouched(&self, id: u32, family: &Family) -> Option<FamilyBlock> {
+        let is_followed = matches!(family.shape.kind, Kind::Counter | Kind::Histogram);
+        let shown = self.shown.get(id as usize)?;
+        let is_same = shown.is_native == self.native.is_some();
+        shown.last.clone().filter(|_| is_followed && is_same && !family.is_touched())
     }
 
     fn merge(&mut self, aggregate: &Aggregate, samples: impl Iterator<Item = GaugeSample>) {
@@ -269,11 +283,12 @@ impl View {
         self.rows.extend_from_slice(family.sorted());
         let rows = family.rows();
         self.rows.retain(|at| rows.get(*at as usize).is_some_and(|row| is_shown(*at, row)));
-        if self.rows.is_empty() {
-            return None;
-        }
         let revision = family.revision();
         let shown = self.shown.get_mut(id as usize)?;
+        if self.rows.is_empty() {
+            shown.last = None;
+            return None;
+        }
         let labels = labels_of(shown, (revision, &self.rows), rows);
         let slots = self.rows.iter().filter_map(|at| rows.get(*at as usize)).map(|row| row.slot);
         let exemplars = match kind {
@@ -302,7 +317,10 @@ impl View {
                 summaries(slots, totals.distributions, objectives, now_ns, &mut self.scratch)
             }
         };
-        shown.block(&family.meta, labels, values, exemplars)
+        shown.is_native = self.native.is_some();
+        let block = shown.block(&family.meta, labels, values, exemplars)?;
+        family.note_shown();
+        Some(block)
     }
 
     /// One series for each process, with a label that names it.

@@ -10,6 +10,8 @@ mod writer;
 
 #[path = "pipeline/exemplars.rs"]
 mod exemplars;
+#[path = "pipeline/fair.rs"]
+mod fair;
 #[path = "pipeline/half.rs"]
 mod half;
 #[path = "pipeline/hostile.rs"]
@@ -22,3 +24,5 @@ mod merge;
 mod retain;
 #[path = "pipeline/shown.rs"]
 mod shown;
+#[path = "pipeline/steady.rs"]
+mod steady;

@@ -49,6 +49,11 @@ impl Changes {
         self.distributions.grow(distributions);
     }
 
+    /// Whether there is none that was not put.
+    fn are_put(&self) -> bool {
+        self.integers.is_empty() && self.floats.is_empty() && self.distributions.is_empty()
+    }
+
     /// Empties these slices with the next commit, before anything is put into them.
     pub(super) fn clear(&mut self, keys: impl Iterator<Item = Key>) {
         self.cleared.extend(keys);
@@ -58,7 +63,7 @@ impl Changes {
 impl Aggregate {
     /// Puts everything that changed since the last call.
     pub fn put_changes(&mut self, ledger: &mut Ledger) {
-        let Self { changes, integers, floats, distributions, registry, log, .. } = self;
+        let Self { changes, integers, floats, distributions, registry, log, owners, .. } = self;
         log.put(registry, ledger);
         for key in std::mem::take(&mut changes.cleared) {
             ledger.put(key, &ZERO);
@@ -67,18 +72,26 @@ impl Aggregate {
             let start = slice as usize * SLICE_WORDS;
             let words = integers.get(start..).unwrap_or_default();
             put_some(ledger, Area::Integers.key(0, slice), words.iter().copied());
+            owners.of_counters(start, SLICE_WORDS).for_each(|family| registry.touch(family));
         });
         changes.floats.drain(|slice| {
             let start = slice as usize * FLOATS_PER_SLICE;
             let sums = floats.get(start..).unwrap_or_default();
             put_some(ledger, Area::Floats.key(0, slice), sums.iter().flat_map(FloatSum::words));
+            owners.of_counters(start, FLOATS_PER_SLICE).for_each(|family| registry.touch(family));
         });
         changes.distributions.drain(|slot| {
             if let Some(distribution) = distributions.get(slot as usize) {
                 distribution.put(slot, ledger);
             }
+            owners.of_distribution(slot).into_iter().for_each(|family| registry.touch(family));
         });
         registry.put_changes(ledger);
+    }
+
+    /// Whether all changes of totals were put, and so the metrics that have any are touched.
+    pub fn is_put(&self) -> bool {
+        self.changes.are_put()
     }
 
     /// Takes definitions and totals over from a ledger. No process holds any of them yet.

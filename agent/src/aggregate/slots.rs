@@ -21,6 +21,35 @@ pub(super) struct Free {
     pub(super) gauges: Vec<u32>,
 }
 
+/// Whose each slot is: metrics by number. That of a series which has left stays.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    counters: Vec<u32>,
+    distributions: Vec<u32>,
+}
+
+impl Owners {
+    fn note(slots: &mut Vec<u32>, slot: u32, family: u32) {
+        let end = (slot as usize + 1).max(slots.len());
+        slots.resize(end, u32::MAX);
+        if let Some(owner) = slots.get_mut(slot as usize) {
+            *owner = family;
+        }
+    }
+
+    /// The metrics of some counters' slots, each once where they stand side by side.
+    pub(super) fn of_counters(&self, first: usize, count: usize) -> impl Iterator<Item = u32> {
+        let own = self.counters.get(first..).unwrap_or_default();
+        let own = own.get(..count).unwrap_or(own);
+        own.chunk_by(PartialEq::eq).filter_map(|same| same.first().copied())
+    }
+
+    /// The metric of a distribution's slot.
+    pub(super) fn of_distribution(&self, slot: u32) -> Option<u32> {
+        self.distributions.get(slot as usize).copied()
+    }
+}
+
 impl Aggregate {
     /// A slot for a new series of a metric.
     #[expect(clippy::cast_possible_truncation, reason = "the limit of series is far below 2^32")]
@@ -42,6 +71,7 @@ impl Aggregate {
 
     /// Makes a slot that of a series of a metric, with totals of zero.
     pub(super) fn use_slot(&mut self, family: u32, slot: u32, now_ns: u64) {
+        let number = family;
         let Some(family) = self.registry.family(family) else { return };
         let shape = &family.shape;
         let (at, end) = (slot as usize, slot as usize + 1);
@@ -50,6 +80,7 @@ impl Aggregate {
                 let end = end.max(self.integers.len());
                 self.integers.resize(end, 0);
                 self.floats.resize(end, FloatSum::default());
+                Owners::note(&mut self.owners.counters, slot, number);
             }
             Kind::Gauge => self.gauges.resize(end.max(self.gauges.len()), NOWHERE),
             Kind::Histogram | Kind::Summary => {
@@ -62,6 +93,7 @@ impl Aggregate {
                 if let Some(place) = self.distributions.get_mut(at) {
                     *place = new;
                 }
+                Owners::note(&mut self.owners.distributions, slot, number);
             }
         }
         self.changes.grow(self.integers.len(), self.distributions.len());

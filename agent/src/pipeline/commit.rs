@@ -151,20 +151,28 @@ impl Pipeline {
             if !is_told {
                 // The ledger knows; it is told again when the file is looked at the next time.
                 self.ack_failures = self.ack_failures.saturating_add(1);
-            } else if is_final {
-                // Where it may not be removed, its ack tells the next start of an SDK to do so.
-                let _ = self.files.remove_segment(&segment.name, segment.identity);
             }
             self.ack_failures = self.ack_failures.saturating_add(segment.ack_failures);
-            if is_final && is_told {
+            let is_final = is_final && is_told;
+            if is_final {
                 self.finals.insert(segment.name, segment.identity);
             }
+            self.parted.push(Leaving { segment, is_final });
         }
-        let (files, free) = (&self.files, &mut self.free_numbers);
-        self.gone.retain_mut(|(name, number)| {
-            free.extend(number.take());
-            files.remove_ack(name).is_err()
-        });
+        self.free_numbers.extend(self.gone.iter_mut().filter_map(|(_, number)| number.take()));
+    }
+
+    /// Puts away what the last commit has parted with: closing and removing a file gives its
+    /// memory back, and waits for others who change the directory. So a scrape is answered first.
+    pub fn clean_up(&mut self) {
+        let files = &self.files;
+        for Leaving { segment, is_final } in self.parted.drain(..) {
+            if is_final {
+                // Where it may not be removed, its ack tells the next start of an SDK to do so.
+                let _ = files.remove_segment(&segment.name, segment.identity);
+            }
+        }
+        self.gone.retain(|(name, number)| number.is_some() || files.remove_ack(name).is_err());
     }
 }
 

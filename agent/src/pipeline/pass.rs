@@ -11,6 +11,7 @@ use super::commit::RETRY_NS;
 use super::{PassReport, Pipeline, Scope};
 use crate::broken::{self, Break};
 use crate::context::{Buffers, Context};
+use crate::limits::Limits;
 use crate::quarantine::{Reason, Refusal};
 use crate::segment::{Phase, Segment};
 
@@ -32,6 +33,8 @@ struct Visit {
     refusal: Option<Refusal>,
     /// Whether it is read up to where an earlier pass found it.
     is_stale: bool,
+    /// Whether it may have more time for a scrape, which is over with its definitions.
+    is_defining: bool,
     /// Whether its cells had to wait because the pass' time was over.
     is_put_off: bool,
 }
@@ -51,6 +54,18 @@ fn guarded<S>(
             Some(Refusal::new(Reason::Panic, "a bug in the agent; please report it"))
         }
     }
+}
+
+/// How much of a segment's lanes a scrape waits for: all that it has published, or if that is more
+/// than a scrape may read, as good as nothing. It is not whole then in any case, and everybody
+/// would wait for a part that says nothing.
+fn limit_for_scrape(segment: &mut Segment, published: u64, limits: &Limits) {
+    let is_too_much = published > limits.records_per_scrape;
+    segment.pace.limit(if is_too_much {
+        limits.records_per_round
+    } else {
+        limits.records_per_scrape
+    });
 }
 
 impl Pipeline {
@@ -123,12 +138,6 @@ impl Pipeline {
             if !is_due || segment.definitions.is_starved(now_ns) {
                 continue;
             }
-            let per_pass = match (scope, segment.definitions.is_complete()) {
-                (Scope::Due, _) => limits.records_per_pass,
-                (Scope::All, true) => limits.records_per_scrape,
-                (Scope::All, false) => limits.records_per_pass.saturating_mul(DEFINING_FACTOR),
-            };
-            segment.pace.allow(per_pass, limits.records_per_second, now_ns);
             let is_stale = !segment.is_caught_up() && !segment.definitions.was_starved();
             let mut context = Context { aggregate, limits, buffers, counts, now_ns };
             let refusal = if is_stale {
@@ -137,13 +146,29 @@ impl Pipeline {
             } else {
                 guarded(segment, &mut context, Segment::begin)
             };
+            let is_defining = scope == Scope::All && !segment.definitions.is_complete();
+            let factor = if is_defining { DEFINING_FACTOR } else { 1 };
+            let per_pass = limits.records_per_pass.saturating_mul(factor);
+            segment.pace.allow(per_pass, limits.records_per_second, now_ns);
+            let refusal = match scope {
+                Scope::All if refusal.is_none() && !is_defining => {
+                    guarded(segment, &mut context, |segment, context| {
+                        // What is published is known, unless it is that of an earlier pass.
+                        let all =
+                            if is_stale { segment.published(context)? } else { segment.backlog() };
+                        limit_for_scrape(segment, all, context.limits);
+                        Ok(())
+                    })
+                }
+                _ => refusal,
+            };
             let fill = segment.fill();
             timing.lag_records = timing.lag_records.saturating_add(segment.backlog());
             timing.fill_max = timing.fill_max.max(fill);
             if segment.backlog() > 0 {
                 timing.lag_ns = timing.lag_ns.max(now_ns.saturating_sub(segment.visited_ns));
             }
-            visits.push(Visit { index, fill, refusal, is_stale, is_put_off: false });
+            visits.push(Visit { index, fill, refusal, is_stale, is_defining, is_put_off: false });
         }
         visits
     }
@@ -182,6 +207,10 @@ impl Pipeline {
                 } else {
                     guarded(segment, &mut context, Segment::step)
                 };
+                if visit.is_defining && segment.definitions.is_complete() {
+                    visit.is_defining = false;
+                    limit_for_scrape(segment, segment.backlog(), limits);
+                }
                 is_left |= visit.refusal.is_none();
             }
             if !is_left {
@@ -312,7 +341,6 @@ mod tests {
     use super::*;
     use crate::aggregate::Aggregate;
     use crate::context::Counts;
-    use crate::limits::Limits;
 
     #[test]
     fn a_panic_ends_the_segment_and_leaves_the_buffers_whole() {

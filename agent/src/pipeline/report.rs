@@ -154,12 +154,9 @@ impl Pipeline {
     }
 
     fn quarantined(&self, starved: u64) -> Vec<(Reason, u64)> {
-        let mut reasons: BTreeMap<Reason, u64> = Reason::ALL.map(|reason| (reason, 0)).into();
-        for refused in self.refused.values() {
-            *reasons.entry(refused.reason).or_default() += 1;
-        }
-        reasons.insert(Reason::Starved, starved);
-        reasons.into_iter().collect()
+        let own =
+            |(reason, count)| (reason, if reason == Reason::Starved { starved } else { count });
+        self.refused.counts().map(own).collect()
     }
 }
 

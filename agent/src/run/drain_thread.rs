@@ -200,9 +200,10 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
             pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
         }
+        pipeline.clean_up();
         if !is_ready {
             passes_to_ready += 1;
-            let is_full = report.is_complete && !has_more_files;
+            let is_full = report.is_complete && !has_more_files && !watcher.is_amid();
             let is_enough = is_full || passes_to_ready >= PASSES_TO_READY_MAX;
             if is_enough && pipeline.is_committed() {
                 // Served again as long as no other one can be made.

@@ -32,8 +32,8 @@ pub(super) struct Plan {
 /// One metric of the exposition.
 #[derive(Debug)]
 struct Stream {
-    /// Number of the view, and which of its forms.
-    view: (Option<u32>, usize),
+    /// Numbers of the views that make it, and which of their forms.
+    views: Vec<(Option<u32>, usize)>,
     form: Form,
     meta: Arc<FamilyMeta>,
     /// The labels that a row is shown under; sorted by label and row.
@@ -109,19 +109,24 @@ impl Plan {
             else {
                 continue;
             };
-            let text = text_of(&labels);
-            let known = self
-                .streams
-                .iter_mut()
-                .find(|stream| stream.view == (view, at) && stream.meta.name() == &*name);
-            if let Some(stream) = known {
-                stream.members.push((text, number));
-                stream.is_sorted = false;
+            let (text, view) = (text_of(&labels), (view, at));
+            let is_of_view =
+                |own: &&mut Stream| own.views.contains(&view) && own.meta.name() == &*name;
+            if let Some(stream) = self.streams.iter_mut().find(is_of_view) {
+                stream.add(text, number);
+                continue;
+            }
+            let meta = form.meta(&name, family, rule);
+            let is_alike =
+                |own: &&mut Stream| own.form == form && have_same_texts(&own.meta, &meta);
+            if let Some(stream) = self.streams.iter_mut().find(is_alike) {
+                stream.views.push(view);
+                stream.add(text, number);
                 continue;
             }
             self.streams.push(Stream {
-                view: (view, at),
-                meta: Arc::new(form.meta(&name, family, rule)),
+                views: vec![view],
+                meta: Arc::new(meta),
                 form,
                 members: vec![(text, number)],
                 is_sorted: true,
@@ -151,7 +156,18 @@ pub(super) fn text_of(labels: &[Label]) -> LabelText {
     LabelText::new(&pairs)
 }
 
+/// Whether two metrics of the same form can be one: what several views leave alike is not several
+/// metrics, of which all but one would have to be hidden.
+fn have_same_texts(one: &FamilyMeta, other: &FamilyMeta) -> bool {
+    one.name() == other.name() && one.help() == other.help() && one.unit() == other.unit()
+}
+
 impl Stream {
+    fn add(&mut self, labels: LabelText, row: u32) {
+        self.members.push((labels, row));
+        self.is_sorted = false;
+    }
+
     fn block(&mut self, family: &Family, sources: &mut Sources<'_, '_>) -> Option<FamilyBlock> {
         let mut shown = std::mem::take(&mut self.shown);
         let before = shown.clone();

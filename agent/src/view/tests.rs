@@ -186,6 +186,31 @@ fn one_metric_in_several_forms_and_some_of_its_series_under_another_name() {
 }
 
 #[test]
+fn series_that_several_views_show_alike_are_one_metric() {
+    // What the first one selects is kept as it is; of the rest something is dropped.
+    let config = "views:\n\
+        - {labels: {l: x}}\n\
+        - {metric: h_seconds, labels: {l: y}}\n\
+        - {metric: a_*, labels: {l: z}, drop: true}\n";
+    let mut world = World::new(config);
+    let slot = world.place(Kind::Counter, "a_total", "z");
+    world.aggregate.add_counter(slot, 7, 0.0);
+    let shown = world.shown(0);
+    assert_eq!(of(&shown, "a_total"), ["a_total{l=\"x\"} 1", "a_total{l=\"y\"} 2"]);
+    assert_eq!(of(&shown, "g"), ["g{l=\"x\"} 23", "g{l=\"y\"} 43"]);
+    let names = |world: &mut World| -> Vec<String> {
+        let samples = world.samples.clone().into_iter();
+        let blocks = world.view.blocks(&mut world.aggregate, samples, |_| String::new(), 0);
+        blocks.iter().map(|block| block.meta().name().to_owned()).collect()
+    };
+    assert_eq!(names(&mut world), ["a_total", "h_seconds", "s_bytes", "g"], "each of them once");
+    // A new series finds its metric by the view that selects it.
+    world.place(Kind::Counter, "a_total", "w");
+    assert_eq!(of(&world.shown(0), "a_total").len(), 3);
+    assert_eq!(names(&mut world).len(), 4);
+}
+
+#[test]
 fn a_window_keeps_what_it_holds_when_its_length_changes() {
     const SECOND_NS: u64 = 1_000_000_000;
     let mut world = World::new("");

@@ -46,7 +46,20 @@ impl Stage {
 
     pub(crate) fn pass(&mut self) -> PassReport {
         let now_ns = self.now_ns.get();
-        self.pipeline.pass(Scope::All, &|| now_ns)
+        let report = self.pipeline.pass(Scope::All, &|| now_ns);
+        self.pipeline.clean_up();
+        report
+    }
+
+    /// A pass that no scrape waits for.
+    pub(crate) fn due(&mut self) -> PassReport {
+        self.due_unless(&|| false)
+    }
+
+    /// A pass that no scrape waits for when it begins.
+    pub(crate) fn due_unless(&mut self, is_wanted: &impl Fn() -> bool) -> PassReport {
+        let now_ns = self.now_ns.get();
+        self.pipeline.pass_unless(Scope::Due, &|| now_ns, is_wanted)
     }
 
     /// Lists, passes over everything a second later, and renders.
@@ -54,6 +67,11 @@ impl Stage {
         self.later(1000);
         self.list();
         self.pass();
+        self.render()
+    }
+
+    /// Renders what is committed.
+    pub(crate) fn render(&mut self) -> String {
         let snapshot = self.pipeline.snapshot(self.now_ns.get());
         assert_eq!(snapshot.duplicates_dropped(), 0);
         let mut bytes = Vec::new();

@@ -216,6 +216,11 @@ fn told_by_agent(scrape: &Scrape) -> Vec<String> {
         "ringmeter_segments_baselined_total",
         "ringmeter_segments_quarantined",
     ];
-    let told = never.iter().filter(|name| scrape.sum(name) > 0.0);
-    told.map(|name| format!("{name} is {}", scrape.sum(name))).collect()
+    let told = |name: &&str| match scrape.of(name).next() {
+        // A name that is not there would say nothing for ever.
+        None => Some(format!("{name} is not told")),
+        Some(_) if scrape.sum(name) > 0.0 => Some(format!("{name} is {}", scrape.sum(name))),
+        Some(_) => None,
+    };
+    never.iter().filter_map(told).collect()
 }

@@ -80,7 +80,7 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "directory_entries_max",
-        help: "Entries of the segments directory looked at in one listing.",
+        help: "Entries of the segments directory up to which gone files are noticed.",
         form: Form::Count,
         low: 64,
         high: 1 << 20,
@@ -204,8 +204,8 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "records_per_scrape",
-        help: "Records read from one process for a scrape, which waits for them: as many as 64 \
-               lanes of the usual length hold. If there are more, the scrape is incomplete.",
+        help: "Records of one process that a scrape waits for: as many as 64 lanes of the usual \
+               length hold. If there are more, it does not wait for them and is incomplete.",
         form: Form::Count,
         low: 4096,
         high: 1 << 30,

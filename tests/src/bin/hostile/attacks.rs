@@ -12,6 +12,7 @@ use ringmeter_layout::segment::{
     ChunkKind, LIVE_OFFSET_BYTES, chunk_entry_offset_bytes, control_offset_bytes,
 };
 
+use crate::lengths::{lane_cells, lying_exemplars, wide_lanes};
 use crate::site::{Planted, Site, family};
 
 /// An attack goes on until its time is over.
@@ -43,11 +44,13 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("locks", locks),
     ("inode-swap", inode_swap),
     ("crash-loop", crash_loop),
+    ("lying-exemplars", lying_exemplars),
+    ("lane-cells", lane_cells),
 ];
 
 /// Attacks that make as much as they can last.
 pub(crate) const BOMBS: &[(&str, Attack)] =
-    &[("cardinality", cardinality), ("metrics", too_many_metrics)];
+    &[("cardinality", cardinality), ("metrics", too_many_metrics), ("wide-lanes", wide_lanes)];
 
 fn tail_jumps(site: &mut Site) {
     while site.goes_on() {

@@ -1,16 +1,22 @@
 //! Hostile producers beside honest ones: `make hostile`.
 //!
 //! `hostile run --seconds S` starts an agent and honest producers, tries every attack by itself
-//! and then all at once, and at last those that make as much as they can last. It ends with one
+//! and then all at once, and at last those that make as much as they can last. Before that there
+//! is nobody else for a while, and then as many threads as attacks that do nothing but compute: of
+//! what an attacker costs a scrape, that part is due to anybody who wants the same processors, and
+//! none of it to what the agent makes of the attack. It ends with one
 //! line, and with success if the honest totals are exact, the agent's memory and log are within
 //! their limits, and every kind of attack was noticed. Times are reported, not judged.
 //! `--withhold 1` expects one call more than there was, which must fail.
 //!
-//! `hostile attack DIRECTORY NAMES SECONDS SEED` is one attacker, or several in one process.
+//! `hostile attack DIRECTORY NAMES SECONDS SEED` is one attacker, or several in one process;
+//! `hostile compute SECONDS` computes.
 #![expect(clippy::print_stdout, reason = "a program for people and tests to read")]
 #![expect(clippy::expect_used, reason = "a test that cannot run fails")]
 
 mod site;
+
+mod lengths;
 
 mod attacks;
 
@@ -22,9 +28,10 @@ mod run;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attacks::{ATTACKS, BOMBS};
+use ringmeter_tests::random::Random;
 use site::Site;
 
 fn main() -> ExitCode {
@@ -41,12 +48,33 @@ fn main() -> ExitCode {
             attack(Path::new(directory), names, seconds, seed.parse().expect("a seed"));
             ExitCode::SUCCESS
         }
+        ["compute", seconds] => {
+            compute(Duration::from_secs_f64(seconds.parse().expect("seconds")));
+            ExitCode::SUCCESS
+        }
         ["run", ..] => run::run(value("--seconds", 60).max(3), value("--withhold", 0)),
         _ => {
             println!("usage: hostile run [--seconds S] [--withhold N]");
             ExitCode::FAILURE
         }
     }
+}
+
+/// As many threads as there are attacks keep processors busy, and touch nothing.
+fn compute(time: Duration) {
+    let until = Instant::now() + time;
+    std::thread::scope(|scope| {
+        for seed in 0..ATTACKS.len() as u64 {
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                while Instant::now() < until {
+                    for _ in 0..10_000 {
+                        std::hint::black_box(random.next());
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// Each of the attacks in a thread of its own, until the time is over.

@@ -24,9 +24,11 @@ const LOG_BYTES_PER_SECOND: u64 = 200;
 /// At least one segment is refused for each of these reasons.
 const NOTICED: [&str; 6] = ["tail", "short", "header", "version", "definitions", "not_regular"];
 
-/// Phase 0 is that without an attack, the last one that of the bombs.
+/// Phase 0 is that without anybody else; then each attack has one.
 const PHASE_ALL: usize = ATTACKS.len() + 1;
 const PHASE_BOMBS: usize = ATTACKS.len() + 2;
+/// Somebody wants the processors, and attacks nothing.
+const PHASE_BUSY: usize = ATTACKS.len() + 3;
 
 /// Runs for about `seconds`; expects `withheld` calls more than there are.
 pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
@@ -67,6 +69,9 @@ pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
     if !text.contains("\nringmeter_panics_total 0\n") {
         problems.push("the agent had to catch a panic".to_owned());
     }
+    if text.contains("\nringmeter_exemplars_dropped_total{reason=\"malformed\"} 0\n") {
+        problems.push("no exemplar was found to be malformed".to_owned());
+    }
     for reason in NOTICED.into_iter().filter(|reason| !seen.quarantined.contains_key(*reason)) {
         problems.push(format!("nothing was quarantined as {reason}"));
     }
@@ -85,19 +90,21 @@ pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A sixth of the time without an attack, a third for one after the other, a third for all, and a
-/// sixth for the bombs.
+/// An eighth of the time without anybody, and one on busy processors; a third for one attack after
+/// the other, a quarter for all, and a sixth for the bombs.
 fn phases(directory: &Path, seconds: f64, phase: &AtomicUsize, random: &mut Random) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "some attacks")]
     let single = seconds / 3.0 / ATTACKS.len() as f64;
-    std::thread::sleep(Duration::from_secs_f64(seconds / 6.0));
+    std::thread::sleep(Duration::from_secs_f64(seconds / 8.0));
     let mut problems = Vec::new();
+    phase.store(PHASE_BUSY, Ordering::Relaxed);
+    problems.extend(beside(&["compute", &(seconds / 8.0).to_string()]));
     for (number, (name, _)) in ATTACKS.iter().enumerate() {
         phase.store(number + 1, Ordering::Relaxed);
         problems.extend(attack(directory, name, single, random));
     }
     phase.store(PHASE_ALL, Ordering::Relaxed);
-    problems.extend(attack(directory, &names(ATTACKS), seconds / 3.0, random));
+    problems.extend(attack(directory, &names(ATTACKS), seconds / 4.0, random));
     phase.store(PHASE_BOMBS, Ordering::Relaxed);
     problems.extend(attack(directory, &names(BOMBS), seconds / 6.0, random));
     problems
@@ -107,21 +114,26 @@ fn names(attacks: &[(&str, crate::attacks::Attack)]) -> String {
     attacks.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",")
 }
 
-/// Runs attacks in a process of its own, at the lowest priority: the machine is not what is
-/// attacked. Returns what went wrong.
+/// Runs attacks; returns what went wrong.
 fn attack(directory: &Path, names: &str, seconds: f64, random: &mut Random) -> Option<String> {
+    let directory = directory.to_str().expect("a path");
+    let seed = (random.next() >> 1).to_string();
+    beside(&["attack", directory, names, &seconds.to_string(), &seed])
+}
+
+/// Runs this program in a process of its own, at the lowest priority: the machine is not what is
+/// attacked. Returns what went wrong.
+fn beside(arguments: &[&str]) -> Option<String> {
     let own = std::env::current_exe().expect("the path of this program");
     let mut child: Child = Command::new("nice")
         .args(["-n", "19"])
         .arg(own)
-        .arg("attack")
-        .arg(directory)
-        .args([names, &seconds.to_string(), &(random.next() >> 1).to_string()])
+        .args(arguments)
         .stdin(Stdio::null())
         .spawn()
         .expect("start an attacker");
     let status = child.wait().expect("an attacker ends");
-    (!status.success()).then(|| format!("attacker {names}: {status}"))
+    (!status.success()).then(|| format!("{arguments:?}: {status}"))
 }
 
 /// The most memory that a process had, bytes.
@@ -143,12 +155,15 @@ fn report(seen: &Seen, problems: &[String]) {
 
 fn times(seen: &Seen) -> String {
     let at = |number: usize, quantile| seen.at(move |phase| phase == number, quantile);
-    let (without, with) = (at(0, 0.99), at(PHASE_ALL, 0.99));
+    let of = |quantile| [0, PHASE_BUSY, PHASE_ALL].map(|number| at(number, quantile));
+    let ([p50, busy_p50, all_p50], [p99, busy_p99, all_p99]) = (of(0.5), of(0.99));
     format!(
-        "p50_ms={:.2}/{:.2} p99_ms={without:.2}/{with:.2} p99_ratio={:.2} bombs_p99_ms={:.2}",
-        at(0, 0.5),
-        at(PHASE_ALL, 0.5),
-        with / without,
+        "p50_ms={p50:.2}/{all_p50:.2} p99_ms={p99:.2}/{all_p99:.2} p99_ratio={:.2} \
+         busy_p50_ms={busy_p50:.2} busy_p99_ms={busy_p99:.2} p99_ratio_to_busy={:.2} \
+         bombs_p50_ms={:.2} bombs_p99_ms={:.2}",
+        all_p99 / p99,
+        all_p99 / busy_p99,
+        at(PHASE_BOMBS, 0.5),
         at(PHASE_BOMBS, 0.99),
     )
 }

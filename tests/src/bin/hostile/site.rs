@@ -125,6 +125,12 @@ impl Site {
 
     /// An image without definitions and lanes.
     pub(crate) fn bare(&mut self, name: SegmentName, capacity: u32) -> Image {
+        self.bare_with(name, capacity, 64)
+    }
+
+    /// As `bare`, with so many cells in each lane.
+    #[expect(clippy::unused_self, reason = "as the others")]
+    pub(crate) fn bare_with(&mut self, name: SegmentName, capacity: u32, cells: u32) -> Image {
         Image::new(&Birth {
             id: name.id(),
             service: SERVICE,
@@ -132,7 +138,7 @@ impl Site {
             size_limit_bytes: 1 << 30,
             process_id: 1,
             lane_capacity: Capacity::new(capacity).expect("a capacity"),
-            lane_cells: 64,
+            lane_cells: cells,
             spill_schema: 2,
         })
     }
