@@ -36,6 +36,13 @@ pub use sliding::Sliding;
 
 use exemplars::Exemplars;
 
+/// Observations that are added at once.
+const RUN: usize = 64;
+/// From so many values on, each bound is compared with all of them,
+const SCAN_MIN: usize = 8;
+/// up to so many bounds.
+const SCAN_BOUNDS_MAX: usize = 32;
+
 /// The observations of one series.
 #[derive(Debug)]
 pub struct Distribution {
@@ -82,6 +89,51 @@ impl Distribution {
         }
         self.place(Place::of(value), 1, Some(now_ns), budget);
         true
+    }
+
+    /// Adds observations as [`observe`](Self::observe) does; returns how many were none.
+    pub fn observe_all(&mut self, values: &[f64], now_ns: u64, budget: &mut Budget) -> u64 {
+        let mut refused = 0;
+        for values in values.chunks(RUN) {
+            let mut indices = [0; RUN];
+            let indices = &mut indices[..values.len()];
+            if !buckets::indices(values, indices) {
+                // Zeros, not-a-numbers, values below zero: one after the other.
+                let each = values.iter().filter(|value| !self.observe(**value, now_ns, budget));
+                refused += each.count() as u64;
+                continue;
+            }
+            self.count_classic(values);
+            let mut sum = self.sum;
+            values.iter().for_each(|value| sum.add(*value));
+            self.sum = sum;
+            self.buckets.add_each(indices, budget);
+            if let Some(sliding) = &mut self.sliding {
+                sliding.add_each(indices, now_ns, budget);
+            }
+        }
+        refused
+    }
+
+    /// Counts values, none of them not-a-number, at the declared bounds.
+    fn count_classic(&mut self, values: &[f64]) {
+        let Some((above, counts)) = self.classic.split_last_mut() else { return };
+        if values.len() < SCAN_MIN || counts.len() > SCAN_BOUNDS_MAX {
+            for value in values {
+                let at = bucket::classic_index(&self.bounds, *value);
+                let count = counts.get_mut(at).unwrap_or(above);
+                *count = count.saturating_add(1);
+            }
+            return;
+        }
+        // Bound by bound: a comparison with many values at once.
+        let mut before = 0;
+        for (bound, count) in self.bounds.iter().zip(counts) {
+            let upto: u64 = values.iter().map(|value| u64::from(*value <= *bound)).sum();
+            *count = count.saturating_add(upto.saturating_sub(before));
+            before = upto;
+        }
+        *above = above.saturating_add((values.len() as u64).saturating_sub(before));
     }
 
     /// Adds the observation of an exemplar, and keeps the exemplar if it is the newest of its

@@ -246,6 +246,14 @@ impl Segment {
             self.pace.spend(spent);
             return Ok(());
         }
+        let result = self.drain_lanes(context);
+        // Also where a later lane cannot be read: positions have moved.
+        context.aggregate.settle();
+        result
+    }
+
+    /// Reads a share of each lane.
+    fn drain_lanes(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         let mut left = context.limits.records_per_step.min(self.pace.allowance());
         let count = self.lanes.len();
         for _ in 0..count {
@@ -305,7 +313,7 @@ impl Segment {
             }
         }
         let slots = Slots { read: records, wanted: usize::try_from(share).unwrap_or(0) };
-        let taken = context.aggregate.apply(slots, &self.local, &mut lane.skip, context.now_ns);
+        let taken = context.aggregate.gather(slots, &self.local, &mut lane.skip, context.now_ns);
         context.counts.drained = context.counts.drained.saturating_add(taken.records);
         lane.position = lane.position.wrapping_add(taken.slots);
         Ok(taken.slots)

@@ -58,6 +58,7 @@ impl Changes {
 impl Aggregate {
     /// Puts everything that changed since the last call.
     pub fn put_changes(&mut self, ledger: &mut Ledger) {
+        self.settle();
         let Self { changes, integers, floats, distributions, registry, log, .. } = self;
         log.put(registry, ledger);
         for key in std::mem::take(&mut changes.cleared) {

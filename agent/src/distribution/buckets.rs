@@ -85,6 +85,17 @@ impl Place {
     }
 }
 
+/// Writes the buckets of `values` beside them; says whether all are above zero and have one.
+#[inline]
+pub(super) fn indices(values: &[f64], indices: &mut [i32]) -> bool {
+    let mut have_all = true;
+    for (index, value) in indices.iter_mut().zip(values) {
+        have_all &= (*value > SMALLEST) & (*value <= LARGEST);
+        *index = bucket::index(*value, SCHEMA);
+    }
+    have_all
+}
+
 /// Counts by bucket, from the first to the last that was needed.
 #[derive(Debug, Default, Clone)]
 struct Window {
@@ -97,6 +108,24 @@ impl Window {
     fn get_mut(&mut self, index: i32) -> Option<&mut u64> {
         let at = usize::try_from(i64::from(index) - i64::from(self.first)).ok()?;
         self.counts.get_mut(at)
+    }
+
+    fn has(&self, index: i32) -> bool {
+        let at = usize::try_from(i64::from(index) - i64::from(self.first));
+        at.is_ok_and(|at| at < self.counts.len())
+    }
+
+    /// Counts one at each index up to the first that has no count; returns how many.
+    #[inline]
+    fn add_each(&mut self, indices: &[i32]) -> usize {
+        let Self { first, counts } = self;
+        let (first, counts) = (i64::from(*first), counts.as_mut_slice());
+        let add = |index: &i32| {
+            let at = usize::try_from(i64::from(*index) - first).ok();
+            let count = at.and_then(|at| counts.get_mut(at));
+            count.map(|count| *count = count.saturating_add(1))
+        };
+        indices.iter().map_while(add).count()
     }
 
     /// Whether there is a count for `index` afterwards; grows if the budget allows.
@@ -228,6 +257,14 @@ impl Buckets {
         }
     }
 
+    /// Whether there is a count for each of these buckets above zero.
+    pub(super) fn has_all(&self, indices: &[i32]) -> bool {
+        let (least, most) = indices
+            .iter()
+            .fold((i32::MAX, i32::MIN), |(least, most), at| (least.min(*at), most.max(*at)));
+        self.positive.has(least) && self.positive.has(most)
+    }
+
     /// Counts at `place`; without memory for its bucket, at the nearest one that is there.
     #[inline]
     pub fn add(&mut self, place: Place, count: u64, budget: &mut Budget) {
@@ -238,6 +275,20 @@ impl Buckets {
             return;
         }
         self.add_rare(place, count, budget);
+    }
+
+    /// Counts one at each of these buckets above zero.
+    #[inline]
+    pub(super) fn add_each(&mut self, indices: &[i32], budget: &mut Budget) {
+        let mut rest = indices;
+        loop {
+            let beyond = self.positive.add_each(rest);
+            let Some((index, after)) = rest.get(beyond..).and_then(<[i32]>::split_first) else {
+                return;
+            };
+            self.add_rare(Place::Positive(*index), 1, budget);
+            rest = after;
+        }
     }
 
     #[cold]
