@@ -61,6 +61,7 @@
 mod block;
 mod dirty;
 mod disk;
+mod keyed;
 mod parse;
 mod store;
 

@@ -75,7 +75,7 @@ impl Aggregate {
             put_some(ledger, Area::Floats.key(0, slice), sums.iter().flat_map(FloatSum::words));
         });
         changes.distributions.drain(|slot| {
-            if let Some(distribution) = distributions.get(slot as usize) {
+            if let Some(distribution) = distributions.get_mut(slot as usize) {
                 distribution.put(slot, ledger);
             }
         });

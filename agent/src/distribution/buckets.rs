@@ -101,6 +101,15 @@ pub(super) fn indices(values: &[f64], indices: &mut [i32]) -> bool {
 struct Window {
     first: i32,
     counts: Vec<u64>,
+    /// Octaves in which something was counted since it was last put into the ledger: octave n
+    /// and octave n + 64 have bit n.
+    changed: u64,
+}
+
+/// The bit of the octave that an index is in.
+#[inline]
+fn octave_bit(index: i32) -> u64 {
+    1u64.wrapping_shl(((index - 1) >> SCHEMA).cast_unsigned())
 }
 
 impl Window {
@@ -118,14 +127,33 @@ impl Window {
     /// Counts one at each index up to the first that has no count; returns how many.
     #[inline]
     fn add_each(&mut self, indices: &[i32]) -> usize {
-        let Self { first, counts } = self;
+        let Self { first, counts, changed } = self;
         let (first, counts) = (i64::from(*first), counts.as_mut_slice());
+        let mut bits = *changed;
         let add = |index: &i32| {
             let at = usize::try_from(i64::from(*index) - first).ok();
-            let count = at.and_then(|at| counts.get_mut(at));
-            count.map(|count| *count = count.saturating_add(1))
+            let count = at.and_then(|at| counts.get_mut(at))?;
+            *count = count.saturating_add(1);
+            bits |= octave_bit(*index);
+            Some(())
         };
-        indices.iter().map_while(add).count()
+        let count = indices.iter().map_while(add).count();
+        *changed = bits;
+        count
+    }
+
+    /// Counts at `index`; says whether it has a count.
+    #[inline]
+    fn add(&mut self, index: i32, count: u64) -> bool {
+        let Some(own) = self.get_mut(index) else { return false };
+        *own = own.saturating_add(count);
+        self.changed |= octave_bit(index);
+        true
+    }
+
+    /// The counts of octaves that changed.
+    fn changes(&self) -> impl Iterator<Item = (u32, &Octave)> {
+        self.octaves().filter(|(octave, _)| self.changed & 1u64.wrapping_shl(*octave) != 0)
     }
 
     /// Whether there is a count for `index` afterwards; grows if the budget allows.
@@ -221,6 +249,23 @@ impl Buckets {
         self.positive.octaves()
     }
 
+    /// Counts of octaves above zero that changed since the last [`forget_changes`].
+    ///
+    /// [`forget_changes`]: Self::forget_changes
+    pub(super) fn positive_changes(&self) -> impl Iterator<Item = (u32, &Octave)> {
+        self.positive.changes()
+    }
+
+    /// As [`positive_changes`](Self::positive_changes), of the magnitudes below zero.
+    pub(super) fn negative_changes(&self) -> impl Iterator<Item = (u32, &Octave)> {
+        self.negative.changes()
+    }
+
+    /// Nothing changed from here on.
+    pub(super) fn forget_changes(&mut self) {
+        (self.positive.changed, self.negative.changed) = (0, 0);
+    }
+
     /// Index and count of each bucket above zero, increasing.
     pub(super) fn positive_counts(&self) -> impl Iterator<Item = (i32, u64)> {
         self.positive.iter()
@@ -268,13 +313,10 @@ impl Buckets {
     /// Counts at `place`; without memory for its bucket, at the nearest one that is there.
     #[inline]
     pub fn add(&mut self, place: Place, count: u64, budget: &mut Budget) {
-        if let Place::Positive(index) = place
-            && let Some(own) = self.positive.get_mut(index)
-        {
-            *own = own.saturating_add(count);
-            return;
+        let is_counted = matches!(place, Place::Positive(index) if self.positive.add(index, count));
+        if !is_counted {
+            self.add_rare(place, count, budget);
         }
-        self.add_rare(place, count, budget);
     }
 
     /// Counts one at each of these buckets above zero.
@@ -296,12 +338,16 @@ impl Buckets {
         self.reserve(place, budget);
         let own = match place {
             Place::Positive(index) => {
-                let at = self.positive.nearest(index);
-                at.and_then(|at| self.positive.get_mut(at)).unwrap_or(&mut self.overflow)
+                if self.positive.nearest(index).is_some_and(|at| self.positive.add(at, count)) {
+                    return;
+                }
+                &mut self.overflow
             }
             Place::Negative(index) => {
-                let at = self.negative.nearest(index);
-                at.and_then(|at| self.negative.get_mut(at)).unwrap_or(&mut self.negative_unknown)
+                if self.negative.nearest(index).is_some_and(|at| self.negative.add(at, count)) {
+                    return;
+                }
+                &mut self.negative_unknown
             }
             Place::Zero => &mut self.zero,
             Place::Underflow => &mut self.underflow,
