@@ -179,6 +179,8 @@ pub struct Aggregate {
     pub expired_families: u64,
     free: slots::Free,
     gathered: Gathered,
+    /// Slots and amounts of the counts of a batch.
+    counts: Box<[(u32, u64); BATCH_RECORDS]>,
     /// Records of a batch that neither count nor are observations of a known series.
     others: Box<[Record; BATCH_RECORDS]>,
     kept: Vec<Record>,
@@ -211,6 +213,7 @@ impl Aggregate {
             expired_families: 0,
             free: slots::Free::default(),
             gathered: Gathered::default(),
+            counts: Box::new([(0, 0); BATCH_RECORDS]),
             others: Box::new([Record { word: 0, value: 0 }; BATCH_RECORDS]),
             kept: Vec::new(),
             changes: keep::Changes::default(),
@@ -392,7 +395,7 @@ impl Aggregate {
 
     fn apply_single(&mut self, records: &[Record], local: &LocalSeries, now_ns: u64) {
         for batch in records.chunks(BATCH_RECORDS) {
-            if !self.gathered.has_room(batch.len(), now_ns) {
+            if !self.gathered.has_room(batch.len()) {
                 self.settle();
             }
             let others = self.apply_batch(batch, local, now_ns);
@@ -401,33 +404,32 @@ impl Aggregate {
     }
 
     /// Counts, gathers observations, and keeps all else; returns how many those are.
-    ///
-    /// Every record does all three, and two of them in vain: kinds come in no order, so that a
-    /// branch for each record would be mispredicted for many.
     fn apply_batch(&mut self, batch: &[Record], local: &LocalSeries, now_ns: u64) -> usize {
-        let Self { integers, changes, gathered, others, .. } = self;
-        let mut count = 0;
+        let Self { integers, changes, gathered, counts, others, .. } = self;
+        let (mut count, mut other) = (0, 0);
         let mut gatherer = gathered.gatherer(now_ns);
+        // Every record is written to every part, and one part moves on: kinds come in no order,
+        // so a branch for each record would be mispredicted for many.
         for record in batch {
             let (shape, place) = (record.shape(), local.place(record.series()));
-            let is_count = (shape == ADD_U64) & (place > 0) & (place < DISTRIBUTION);
+            let is_count = (shape == ADD_U64) & (place.wrapping_sub(1) < DISTRIBUTION - 1);
             let is_observation = (shape == OBSERVE_F64) & (place > DISTRIBUTION);
+            counts[count & BATCH_MASK] = (place, record.value);
+            count += usize::from(is_count);
             gatherer.add(is_observation, place & !DISTRIBUTION, record.value);
-            // What counts nothing adds 0 to slot 0.
-            let slot = if is_count { place } else { 0 };
-            let amount = if is_count { record.value } else { 0 };
-            let mut is_other = !(is_count | is_observation);
-            if let Some(total) = integers.get_mut(slot as usize) {
-                let (sum, wraps) = total.overflowing_add(amount);
-                // A total that wrapped would take away what others have counted.
-                *total = if wraps { *total } else { sum };
-                is_other |= wraps;
-            }
-            changes.integer(slot);
-            others[count & BATCH_MASK] = *record;
-            count += usize::from(is_other);
+            others[other & BATCH_MASK] = *record;
+            other += usize::from(!(is_count | is_observation));
         }
-        count
+        for (slot, amount) in counts.iter().take(count) {
+            let Some(total) = integers.get_mut(*slot as usize) else { continue };
+            // A total that wrapped would take away what others have counted.
+            match total.checked_add(*amount) {
+                Some(sum) => *total = sum,
+                None => self.rejected.add(RejectReason::Value, 1),
+            }
+            changes.integer(*slot);
+        }
+        other
     }
 
     /// Adds floats, and rejects the rest.
@@ -445,7 +447,6 @@ impl Aggregate {
                         rejected.add(RejectReason::Value, 1);
                     }
                 }
-                (ADD_U64, _) if slot > 0 => rejected.add(RejectReason::Value, 1),
                 (ADD_U64 | ADD_F64 | OBSERVE_F64, _) => {
                     rejected.add(local.why_not(record.series()), 1);
                 }
@@ -456,12 +457,18 @@ impl Aggregate {
 
     /// Takes what was gathered into the totals, one distribution after the other.
     pub fn settle(&mut self) {
+        self.settle_into(|_, _| ());
+    }
+
+    /// As [`settle`](Self::settle), and hands over each distribution as soon as it is settled.
+    fn settle_into(&mut self, mut each: impl FnMut(u32, &mut Distribution)) {
         let Self { gathered, distributions, changes, rejected, budget, .. } = self;
         gathered.drain(distributions.len(), |slot, values, now_ns| {
             if let Some(distribution) = distributions.get_mut(slot as usize) {
                 let refused = distribution.observe_all(values, now_ns, budget);
-                changes.distribution(slot);
                 rejected.add(RejectReason::Value, refused);
+                changes.distribution(slot);
+                each(slot, distribution);
             }
         });
     }

@@ -55,6 +55,8 @@ pub struct Distribution {
     /// What was taken for a window that was not declared.
     window_bytes: u64,
     exemplars: Exemplars,
+    /// Since it was last put into the ledger.
+    is_changed: bool,
 }
 
 impl Distribution {
@@ -69,6 +71,7 @@ impl Distribution {
             sliding,
             window_bytes: 0,
             exemplars: Exemplars::default(),
+            is_changed: false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Distribution {
         if value.is_nan() {
             return false;
         }
+        self.is_changed = true;
         let at = bucket::classic_index(&self.bounds, value);
         if let Some(count) = self.classic.get_mut(at) {
             *count = count.saturating_add(1);
@@ -103,6 +107,7 @@ impl Distribution {
                 refused += each.count() as u64;
                 continue;
             }
+            self.is_changed = true;
             self.count_classic(values);
             let mut sum = self.sum;
             values.iter().for_each(|value| sum.add(*value));
@@ -159,6 +164,7 @@ impl Distribution {
     /// given. For spill, whose classic buckets and sum come separately.
     #[inline]
     pub fn place(&mut self, place: Place, count: u64, now_ns: Option<u64>, budget: &mut Budget) {
+        self.is_changed = true;
         self.buckets.add(place, count, budget);
         if let (Some(sliding), Some(now_ns)) = (&mut self.sliding, now_ns) {
             sliding.add(place, count, now_ns, budget);
@@ -167,6 +173,7 @@ impl Distribution {
 
     /// Adds `count` observations to the classic bucket at `index`; the last is `+Inf`.
     pub fn add_classic(&mut self, index: usize, count: u64) {
+        self.is_changed = true;
         if let Some(bucket) = self.classic.get_mut(index) {
             *bucket = bucket.saturating_add(count);
         }
@@ -175,6 +182,7 @@ impl Distribution {
     /// Adds to the sum, if the value is finite.
     pub fn add_sum(&mut self, value: f64) {
         if value.is_finite() {
+            self.is_changed = true;
             self.sum.add(value);
         }
     }

@@ -246,14 +246,6 @@ impl Segment {
             self.pace.spend(spent);
             return Ok(());
         }
-        let result = self.drain_lanes(context);
-        // Also where a later lane cannot be read: positions have moved.
-        context.aggregate.settle();
-        result
-    }
-
-    /// Reads a share of each lane.
-    fn drain_lanes(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
         let mut left = context.limits.records_per_step.min(self.pace.allowance());
         let count = self.lanes.len();
         for _ in 0..count {

@@ -1,8 +1,9 @@
 //! Observations of many records, sorted by series: a distribution is then loaded once for all of
 //! them, and what it does to one value it does to the next, with nothing to mispredict in between.
 
-/// Observations that are gathered at most: 192 KiB, and 128 KiB for them once sorted.
-const MOST: usize = 1 << 14;
+/// Observations that are gathered at most: 768 KiB, and 512 KiB for them once sorted, of which
+/// no more is touched than there are.
+const MOST: usize = 1 << 16;
 const MASK: usize = MOST - 1;
 const _: () = assert!(MOST.is_power_of_two());
 
@@ -66,12 +67,13 @@ impl Drop for Gatherer<'_> {
 }
 
 impl Gathered {
-    /// Whether there is room for so many more of this moment.
-    pub fn has_room(&self, more: usize, now_ns: u64) -> bool {
-        (self.count == 0 || self.now_ns == now_ns) && self.count + more <= MOST
+    /// Whether there is room for so many more.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.count + more <= MOST
     }
 
-    /// To add observations of this moment. They count when it is dropped.
+    /// To add observations, which count when it is dropped. All that are drained together are of
+    /// the last moment given: none is older than a pass.
     pub fn gatherer(&mut self, now_ns: u64) -> Gatherer<'_> {
         self.now_ns = now_ns;
         let Self { slots, values, count, .. } = self;
@@ -156,7 +158,7 @@ mod tests {
             let mut gathered = Gathered::default();
             for some in all {
                 let mut expected: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-                prop_assert!(gathered.has_room(some.len(), 7));
+                prop_assert!(gathered.has_room(some.len()));
                 let mut gatherer = gathered.gatherer(7);
                 for (value, (is_one, slot)) in (0u32..).zip(some) {
                     gatherer.add(is_one, slot, f64::from(value).to_bits());
@@ -167,7 +169,7 @@ mod tests {
                 drop(gatherer);
                 prop_assert_eq!(drained(&mut gathered, 9), expected);
                 // A panic loses what was on its way, and nothing of what comes later.
-                prop_assert!(gathered.has_room(1, 7));
+                prop_assert!(gathered.has_room(1));
                 gathered.gatherer(7).add(true, 3, 0);
                 let panics = AssertUnwindSafe(|| gathered.drain(9, |slot, _, _| {
                     assert_ne!(slot, panics_at);
@@ -178,13 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_one_moment_and_so_many() {
+    fn there_is_room_for_so_many() {
         let mut gathered = Gathered::default();
-        assert!(gathered.has_room(MOST, 1) && !gathered.has_room(MOST + 1, 1));
+        assert!(gathered.has_room(MOST) && !gathered.has_room(MOST + 1));
         gathered.gatherer(1).add(true, 1, 0);
-        assert!(gathered.has_room(MOST - 1, 1) && !gathered.has_room(MOST, 1));
-        assert!(!gathered.has_room(1, 2), "another moment");
+        assert!(gathered.has_room(MOST - 1) && !gathered.has_room(MOST));
         gathered.drain(2, |_, _, _| ());
-        assert!(gathered.has_room(1, 2));
+        assert!(gathered.has_room(MOST));
     }
 }

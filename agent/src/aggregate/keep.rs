@@ -58,8 +58,7 @@ impl Changes {
 impl Aggregate {
     /// Puts everything that changed since the last call.
     pub fn put_changes(&mut self, ledger: &mut Ledger) {
-        self.settle();
-        let Self { changes, integers, floats, distributions, registry, log, .. } = self;
+        let Self { changes, integers, floats, registry, log, .. } = self;
         log.put(registry, ledger);
         for key in std::mem::take(&mut changes.cleared) {
             ledger.put(key, &ZERO);
@@ -74,6 +73,9 @@ impl Aggregate {
             let sums = floats.get(start..).unwrap_or_default();
             put_some(ledger, Area::Floats.key(0, slice), sums.iter().flat_map(FloatSum::words));
         });
+        // While it is in the cache.
+        self.settle_into(|slot, distribution| distribution.put(slot, ledger));
+        let Self { changes, distributions, registry, .. } = self;
         changes.distributions.drain(|slot| {
             if let Some(distribution) = distributions.get_mut(slot as usize) {
                 distribution.put(slot, ledger);

@@ -26,6 +26,9 @@ const CLASSIC_AT: usize = 8;
 impl Distribution {
     /// Puts what changed since the last time as that of `slot`.
     pub fn put(&mut self, slot: u32, ledger: &mut Ledger) {
+        if !std::mem::take(&mut self.is_changed) {
+            return;
+        }
         let mut head = [0; CLASSIC_AT];
         let rare = self.buckets.rare();
         let words = self.sum.words().into_iter().chain(rare);
