@@ -89,8 +89,7 @@ impl LocalSeries {
     /// The distribution's slot, or 0.
     #[inline]
     fn distribution(&self, series: u32) -> u32 {
-        let place = self.place(series);
-        if place > DISTRIBUTION { place - DISTRIBUTION } else { 0 }
+        self.place(series).saturating_sub(DISTRIBUTION)
     }
 
     fn why_not(&self, series: u32) -> RejectReason {

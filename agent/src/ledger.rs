@@ -59,6 +59,7 @@
 //! putting what is there already costs no write.
 
 mod block;
+mod copy;
 mod dirty;
 mod disk;
 mod keyed;

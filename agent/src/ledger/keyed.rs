@@ -35,6 +35,7 @@ pub(super) struct KeyHasher {
 
 impl Hasher for KeyHasher {
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of the product")]
     fn write_u32(&mut self, number: u32) {
         // Both halves of the product: every bit of the state counts in every bit that is used.
         let product = u128::from(self.state ^ u64::from(number)) * u128::from(FACTOR);

@@ -10,6 +10,7 @@ use super::block::{
     JOURNAL_MAGIC, Journal, JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO,
     checksum,
 };
+use super::copy::{Copier, ENTRIES_KEPT};
 use super::disk::{Disk, File};
 use super::keyed::ByKey;
 use super::parse::Contents;
@@ -19,10 +20,6 @@ use crate::broken;
 const GROWTH_MIN_BLOCKS: u32 = 64;
 /// A journal longer than this is cut after its commit: a first commit may be large.
 const JOURNAL_KEPT_BYTES: u64 = 1 << 20;
-/// Bytes copied into place with one write.
-const COPY_MAX_BYTES: usize = 1 << 20;
-/// Entries that memory is kept for.
-const ENTRIES_KEPT: usize = 4096;
 
 /// Why a commit did not happen, or is not in place.
 #[derive(Debug)]
@@ -80,9 +77,7 @@ pub struct Ledger {
     /// Random, so that nobody can make words that hash like others.
     seed: u64,
     written_bytes: u64,
-    copy: Vec<u8>,
-    /// Numbers of staged blocks and where they are staged.
-    order: Vec<(u64, usize)>,
+    copier: Copier,
 }
 
 impl fmt::Debug for Ledger {
@@ -111,8 +106,7 @@ impl Ledger {
             journal_size_bytes: u64::MAX,
             seed: std::hash::RandomState::new().hash_one(0),
             written_bytes: 0,
-            copy: Vec::new(),
-            order: Vec::new(),
+            copier: Copier::default(),
         }
     }
 
@@ -166,7 +160,7 @@ impl Ledger {
 
     /// Bytes written so far, journal included.
     pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
+        self.written_bytes.saturating_add(self.copier.written_bytes)
     }
 
     /// From the next commit on, only a reader of this minor version or a later one reads it.
@@ -332,41 +326,10 @@ impl Ledger {
         written.map_err(|error| CommitFailed { step: "write the journal", error })
     }
 
-    /// Copies the journal's blocks into the file, neighbours with one write, the header last.
+    /// Copies the journal's blocks into the file, the header last.
     fn copy_into_place(&mut self) -> Result<(), CommitFailed> {
         let fail = |error| CommitFailed { step: "write the ledger", error };
-        let Self { staged, order, copy, disk, written_bytes, .. } = self;
-        let entries = staged.entries();
-        order.clear();
-        order.extend(entries.iter().enumerate().map(|(at, entry)| (entry.number, at)));
-        order.sort_unstable();
-        let mut rest = order.as_slice();
-        while let Some((first, at)) = rest.first().copied() {
-            let (count, run) = run(rest);
-            let mut bytes: &[u8] = &[];
-            if count == 1 {
-                // Of several for one block the last counts.
-                let last = run.last().map_or(at, |(_, at)| *at);
-                bytes = entries.get(last).map_or(bytes, |entry| bytemuck::bytes_of(&entry.block));
-            } else {
-                copy.clear();
-                let nexts = run.iter().skip(1).map(|(number, _)| Some(*number)).chain([None]);
-                for ((number, at), next) in run.iter().zip(nexts) {
-                    if let Some(entry) = entries.get(*at).filter(|_| next != Some(*number)) {
-                        copy.extend_from_slice(bytemuck::bytes_of(&entry.block));
-                    }
-                }
-                bytes = copy;
-            }
-            *written_bytes = written_bytes.saturating_add(bytes.len() as u64);
-            let at = HEADER_SIZE_BYTES + first * BLOCK_SIZE_BYTES;
-            disk.write(File::Ledger, at, bytes).map_err(fail)?;
-            rest = rest.get(run.len()..).unwrap_or_default();
-        }
-        copy.clear();
-        copy.shrink_to(COPY_MAX_BYTES);
-        order.clear();
-        order.shrink_to(ENTRIES_KEPT);
+        self.copier.copy(self.staged.entries(), &mut *self.disk).map_err(fail)?;
         self.write_header(self.sequence.saturating_add(1), self.block_count).map_err(fail)
     }
 
@@ -378,22 +341,4 @@ impl Ledger {
             self.journal_size_bytes = JOURNAL_KEPT_BYTES;
         }
     }
-}
-
-/// The neighbours that `order` begins with, as many as one write takes: how many blocks they are,
-/// and their entries, of which a block may have several.
-fn run(order: &[(u64, usize)]) -> (usize, &[(u64, usize)]) {
-    let mut last = order.first().map_or(0, |(number, _)| *number);
-    let mut blocks = 1;
-    let mut length = 0;
-    for (number, _) in order {
-        if *number != last {
-            if *number != last + 1 || blocks >= COPY_MAX_BYTES / BLOCK_LENGTH as usize {
-                break;
-            }
-            (last, blocks) = (*number, blocks + 1);
-        }
-        length += 1;
-    }
-    (blocks, order.get(..length).unwrap_or_default())
 }
