@@ -38,6 +38,8 @@ use exemplars::Exemplars;
 
 /// Observations that are added at once.
 const RUN: usize = 64;
+/// From so many on, most lines of the buckets will be needed.
+const WARM_MIN: usize = 48;
 /// From so many values on, each bound is compared with all of them,
 const SCAN_MIN: usize = 8;
 /// up to so many bounds.
@@ -57,6 +59,8 @@ pub struct Distribution {
     exemplars: Exemplars,
     /// Since it was last put into the ledger.
     is_changed: bool,
+    /// Where its first slice is in the ledger.
+    head_block: u32,
 }
 
 impl Distribution {
@@ -72,6 +76,7 @@ impl Distribution {
             window_bytes: 0,
             exemplars: Exemplars::default(),
             is_changed: false,
+            head_block: 0,
         }
     }
 
@@ -98,6 +103,10 @@ impl Distribution {
     /// Adds observations as [`observe`](Self::observe) does; returns how many were none.
     pub fn observe_all(&mut self, values: &[f64], now_ns: u64, budget: &mut Budget) -> u64 {
         let mut refused = 0;
+        if values.len() >= WARM_MIN {
+            self.buckets.warm();
+            self.sliding.iter().for_each(|sliding| sliding.warm());
+        }
         for values in values.chunks(RUN) {
             let mut indices = [0; RUN];
             let indices = &mut indices[..values.len()];

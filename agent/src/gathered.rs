@@ -149,10 +149,15 @@ mod tests {
         found
     }
 
+    /// Whether each is an observation, and its slot.
+    fn some() -> impl Strategy<Value = Vec<(bool, u32)>> {
+        prop::collection::vec((any::<bool>(), 1u32..9), 0..200)
+    }
+
     proptest! {
         #[test]
         fn each_slot_gets_its_values_once_and_in_order(
-            all in prop::collection::vec(prop::collection::vec((any::<bool>(), 1u32..9), 0..200), 1..4),
+            all in prop::collection::vec(some(), 1..4),
             panics_at in 0u32..20,
         ) {
             let mut gathered = Gathered::default();

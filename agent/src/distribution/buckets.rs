@@ -104,6 +104,10 @@ struct Window {
     /// Octaves in which something was counted since it was last put into the ledger: octave n
     /// and octave n + 64 have bit n.
     changed: u64,
+    /// Where each octave is in the ledger, as [`Ledger::put_changed`] remembers it.
+    ///
+    /// [`Ledger::put_changed`]: crate::ledger::Ledger::put_changed
+    blocks: Vec<u32>,
 }
 
 /// The bit of the octave that an index is in.
@@ -127,7 +131,7 @@ impl Window {
     /// Counts one at each index up to the first that has no count; returns how many.
     #[inline]
     fn add_each(&mut self, indices: &[i32]) -> usize {
-        let Self { first, counts, changed } = self;
+        let Self { first, counts, changed, .. } = self;
         let (first, counts) = (i64::from(*first), counts.as_mut_slice());
         let mut bits = *changed;
         let add = |index: &i32| {
@@ -151,9 +155,27 @@ impl Window {
         true
     }
 
-    /// The counts of octaves that changed.
-    fn changes(&self) -> impl Iterator<Item = (u32, &Octave)> {
-        self.octaves().filter(|(octave, _)| self.changed & 1u64.wrapping_shl(*octave) != 0)
+    /// The octaves that changed since the last time, each with its counts and its block.
+    fn drain_changes(&mut self, mut each: impl FnMut(u32, &Octave, &mut u32)) {
+        let changed = std::mem::take(&mut self.changed);
+        if changed == 0 {
+            return;
+        }
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks.resize(self.counts.len() / OCTAVE, 0);
+        for ((octave, counts), block) in self.octaves().zip(&mut blocks) {
+            if changed & 1u64.wrapping_shl(octave) != 0 {
+                each(octave, counts, block);
+            }
+        }
+        self.blocks = blocks;
+    }
+
+    /// Loads all counts. Line after line the processor fetches them ahead; in the order in which
+    /// they are needed each would have to be waited for.
+    fn warm(&self) {
+        const LINE: usize = 64 / size_of::<u64>();
+        std::hint::black_box(self.counts.iter().step_by(LINE).fold(0, |all, count| all ^ count));
     }
 
     /// Whether there is a count for `index` afterwards; grows if the budget allows.
@@ -182,6 +204,9 @@ impl Window {
         let shift = usize::try_from(shift).unwrap_or(0);
         if let Some(target) = counts.get_mut(shift..shift + self.counts.len()) {
             target.copy_from_slice(&self.counts);
+        }
+        if !self.blocks.is_empty() {
+            self.blocks.splice(0..0, std::iter::repeat_n(0, shift / OCTAVE));
         }
         self.first = first;
         self.counts = counts;
@@ -249,21 +274,16 @@ impl Buckets {
         self.positive.octaves()
     }
 
-    /// Counts of octaves above zero that changed since the last [`forget_changes`].
-    ///
-    /// [`forget_changes`]: Self::forget_changes
-    pub(super) fn positive_changes(&self) -> impl Iterator<Item = (u32, &Octave)> {
-        self.positive.changes()
+    /// Hands over each octave that changed since the last time: whether it is one of magnitudes
+    /// below zero, its number, its counts, and where it remembers its block.
+    pub(super) fn drain_changes(&mut self, mut each: impl FnMut(bool, u32, &Octave, &mut u32)) {
+        self.positive.drain_changes(|octave, counts, block| each(false, octave, counts, block));
+        self.negative.drain_changes(|octave, counts, block| each(true, octave, counts, block));
     }
 
-    /// As [`positive_changes`](Self::positive_changes), of the magnitudes below zero.
-    pub(super) fn negative_changes(&self) -> impl Iterator<Item = (u32, &Octave)> {
-        self.negative.changes()
-    }
-
-    /// Nothing changed from here on.
-    pub(super) fn forget_changes(&mut self) {
-        (self.positive.changed, self.negative.changed) = (0, 0);
+    /// Gets what is above zero into the cache.
+    pub(super) fn warm(&self) {
+        self.positive.warm();
     }
 
     /// Index and count of each bucket above zero, increasing.

@@ -39,15 +39,16 @@ impl Distribution {
             own.iter_mut().zip(&mut words).for_each(|(own, word)| *own = word);
             let key = Area::Distribution.key(slot, slice);
             // The sum, or a count beside it, changes with every observation.
-            if slice == 0 { ledger.put_changed(key, &own) } else { ledger.put(key, &own) }
+            if slice == 0 {
+                ledger.put_changed(key, &own, &mut self.head_block);
+            } else {
+                ledger.put(key, &own);
+            }
         }
-        for (octave, counts) in self.buckets.positive_changes() {
-            ledger.put_changed(Area::Positive.key(slot, octave), counts);
-        }
-        for (octave, counts) in self.buckets.negative_changes() {
-            ledger.put_changed(Area::Negative.key(slot, octave), counts);
-        }
-        self.buckets.forget_changes();
+        self.buckets.drain_changes(|is_negative, octave, counts, block| {
+            let area = if is_negative { Area::Negative } else { Area::Positive };
+            ledger.put_changed(area.key(slot, octave), counts, block);
+        });
     }
 
     /// Slices of `Area::Distribution`.

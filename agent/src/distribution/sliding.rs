@@ -42,6 +42,11 @@ impl Sliding {
         self.add_to(self.current, place, count, budget);
     }
 
+    /// See [`Buckets::warm`].
+    pub(super) fn warm(&self) {
+        self.slots.get(self.current).into_iter().chain([&self.total]).for_each(Buckets::warm);
+    }
+
     /// Adds one observation, made now, at each of these buckets above zero.
     pub(super) fn add_each(&mut self, indices: &[i32], now_ns: u64, budget: &mut Budget) {
         self.advance(now_ns);

@@ -24,16 +24,35 @@ const BLOCKS_MAX: u64 = WRITE_MAX_BYTES as u64 / BLOCK_SIZE_BYTES;
 /// Puts blocks into their places.
 #[derive(Debug, Default)]
 pub(super) struct Copier {
-    /// Numbers of blocks, and which entry each is.
-    order: Vec<(u64, usize)>,
+    /// The entries by the numbers of their blocks.
+    order: Vec<Placed>,
     bytes: Vec<u8>,
     /// Bytes written so far.
     pub(super) written_bytes: u64,
 }
 
+/// The number of a block in the upper half, and which entry it is in the lower: one number is
+/// sorted in half the time of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Placed(u64);
+
+impl Placed {
+    fn new(index: usize, block: u64) -> Self {
+        Self(block << 32 | index as u64 & u64::from(u32::MAX))
+    }
+
+    fn block(self) -> u64 {
+        self.0 >> 32
+    }
+
+    fn index(self) -> usize {
+        usize::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+    }
+}
+
 /// Neighbours, or nearly so.
 struct Stretch<'a> {
-    entries: &'a [(u64, usize)],
+    entries: &'a [Placed],
     first: u64,
     blocks: u64,
     /// Stretches without others between them.
@@ -42,16 +61,16 @@ struct Stretch<'a> {
 
 impl<'a> Stretch<'a> {
     /// What `order` begins with and one write takes, with at most `gap` others between two.
-    fn of(order: &'a [(u64, usize)], gap: u64) -> Option<Self> {
-        let (first, _) = *order.first()?;
+    fn of(order: &'a [Placed], gap: u64) -> Option<Self> {
+        let first = order.first()?.block();
         let (mut last, mut length, mut parts) = (first, 0, 1);
-        for (number, _) in order {
-            let step = *number - last;
-            if step > gap + 1 || *number - first >= BLOCKS_MAX {
+        for number in order.iter().map(|placed| placed.block()) {
+            let step = number - last;
+            if step > gap + 1 || number - first >= BLOCKS_MAX {
                 break;
             }
             parts += usize::from(step > 1);
-            last = *number;
+            last = number;
             length += 1;
         }
         Some(Self { entries: order.get(..length)?, first, blocks: last - first + 1, parts })
@@ -63,7 +82,8 @@ impl Copier {
     pub(super) fn copy(&mut self, entries: &[Entry], disk: &mut dyn Disk) -> io::Result<()> {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
-        order.extend(entries.iter().enumerate().map(|(at, entry)| (entry.number, at)));
+        let placed = entries.iter().enumerate();
+        order.extend(placed.map(|(index, entry)| Placed::new(index, entry.number)));
         order.sort_unstable();
         let mut rest = order.as_slice();
         let mut result = Ok(());
@@ -119,18 +139,18 @@ impl Copier {
     ) -> io::Result<()> {
         let entry = |index: usize| entries.get(index).map(|entry| bytemuck::bytes_of(&entry.block));
         let written = match stretch.entries {
-            [(_, only)] => {
-                let block = entry(*only).unwrap_or_default();
+            [only] => {
+                let block = entry(only.index()).unwrap_or_default();
                 disk.write(File::Ledger, at(stretch.first), block)?;
                 block.len()
             }
             _ => {
                 let bytes = self.room(stretch).unwrap_or_default();
-                for (number, index) in stretch.entries {
-                    let place = (number - stretch.first) * BLOCK_SIZE_BYTES;
+                for placed in stretch.entries {
+                    let place = (placed.block() - stretch.first) * BLOCK_SIZE_BYTES;
                     let place = usize::try_from(place).unwrap_or(usize::MAX);
                     let target = bytes.get_mut(place..).and_then(|to| to.get_mut(..BLOCK_BYTES));
-                    if let (Some(target), Some(block)) = (target, entry(*index)) {
+                    if let (Some(target), Some(block)) = (target, entry(placed.index())) {
                         target.copy_from_slice(block);
                     }
                 }

@@ -200,16 +200,23 @@ impl Ledger {
     }
 
     /// As [`put`](Self::put), for words that are known to differ from those that are there.
-    pub fn put_changed(&mut self, key: Key, words: &Slice) {
-        if words.iter().any(|word| *word != 0) {
-            debug_assert_eq!(self.phase, Phase::Gathering, "what is being copied must not change");
-            self.put_as(key, words, 0);
-        } else {
+    /// `block` remembers where they are, for whoever puts them again; 0 if it does not know.
+    pub fn put_changed(&mut self, key: Key, words: &Slice, block: &mut u32) {
+        debug_assert_eq!(self.phase, Phase::Gathering, "what is being copied must not change");
+        let is_zero = words.iter().fold(0, |all, word| all | word) == 0;
+        if is_zero {
+            *block = 0;
             self.put(key, words);
+        } else if let Some(number) = block.checked_sub(1) {
+            debug_assert_eq!(self.index.get(&key).map(|held| held.block), Some(number));
+            self.stage(number, key, words);
+        } else {
+            *block = self.put_as(key, words, 0).saturating_add(1);
         }
     }
 
-    fn put_as(&mut self, key: Key, words: &Slice, hash: u64) {
+    /// Puts words with this hash; returns their block.
+    fn put_as(&mut self, key: Key, words: &Slice, hash: u64) -> u32 {
         let Self { index, free, block_count, .. } = self;
         let held = index.entry(key).or_insert_with(|| {
             let block = free.pop().unwrap_or(*block_count);
@@ -219,6 +226,7 @@ impl Ledger {
         held.hash = hash;
         let block = held.block;
         self.stage(block, key, words);
+        block
     }
 
     fn hash(&self, words: &Slice) -> u64 {
