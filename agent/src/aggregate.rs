@@ -2,7 +2,9 @@
 //!
 //! Records name series by their segment's own ids. Each segment has a [`LocalSeries`] that leads
 //! from those to slots in the arrays, so applying a record is two indexed loads and an addition.
-//! Slot 0 of every array stands for "no such series".
+//! Slot 0 of every array stands for "no such series". Observations are gathered over lanes first,
+//! and taken series by series: a distribution is a few kilobytes, of which one observation needs
+//! half a dozen cache lines.
 
 mod configure;
 mod definitions;
@@ -14,12 +16,13 @@ mod slots;
 use std::sync::Arc;
 
 use ringmeter_layout::definition::FamilyDefinition;
-use ringmeter_layout::record::Record;
+use ringmeter_layout::record::{Operation, Record, shape_of};
 
 use crate::budget::Budget;
 use crate::distribution::Distribution;
+use crate::gathered::Gathered;
 use crate::limits::Limits;
-use crate::partition::{BATCH_RECORDS, Partition, Slots, all_single, take_apart};
+use crate::partition::{Slots, all_single, take_apart};
 use crate::reject::{ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::rule::Rules;
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
@@ -42,44 +45,51 @@ pub enum Local {
 /// What the series ids of one segment mean.
 #[derive(Debug, Default)]
 pub struct LocalSeries {
-    /// Slot of the counter, or 0.
-    counters: Vec<u32>,
-    /// Slot of the distribution, or 0.
-    distributions: Vec<u32>,
+    /// Slot of the counter, slot of the distribution with `DISTRIBUTION` set, or 0.
+    places: Vec<u32>,
     refused: Vec<bool>,
 }
+
+/// Slots are far below it.
+const DISTRIBUTION: u32 = 1 << 31;
 
 impl LocalSeries {
     /// Adds the next series id.
     pub fn push(&mut self, local: Local) {
-        let (counter, distribution) = match local {
-            Local::Counter(slot) => (slot, 0),
-            Local::Distribution(slot) => (0, slot),
-            Local::Gauge | Local::Refused => (0, 0),
-        };
-        self.counters.push(counter);
-        self.distributions.push(distribution);
+        self.places.push(match local {
+            Local::Counter(slot) if slot < DISTRIBUTION => slot,
+            Local::Distribution(slot) if slot < DISTRIBUTION => slot | DISTRIBUTION,
+            _ => 0,
+        });
         self.refused.push(local == Local::Refused);
     }
 
     /// How many series are known.
     pub fn len(&self) -> usize {
-        self.counters.len()
+        self.places.len()
     }
 
     /// Whether no series is known.
     pub fn is_empty(&self) -> bool {
-        self.counters.is_empty()
+        self.places.is_empty()
     }
 
+    #[inline]
+    fn place(&self, series: u32) -> u32 {
+        self.places.get(series as usize).copied().unwrap_or(0)
+    }
+
+    /// The counter's slot, or 0.
     #[inline]
     fn counter(&self, series: u32) -> u32 {
-        self.counters.get(series as usize).copied().unwrap_or(0)
+        let place = self.place(series);
+        if place < DISTRIBUTION { place } else { 0 }
     }
 
+    /// The distribution's slot, or 0.
     #[inline]
     fn distribution(&self, series: u32) -> u32 {
-        self.distributions.get(series as usize).copied().unwrap_or(0)
+        self.place(series).saturating_sub(DISTRIBUTION)
     }
 
     fn why_not(&self, series: u32) -> RejectReason {
@@ -135,6 +145,14 @@ pub struct Taken {
     pub records: u64,
 }
 
+/// Records that are told apart at once.
+const BATCH_RECORDS: usize = 1024;
+const BATCH_MASK: usize = BATCH_RECORDS - 1;
+const ADD_U64: u32 = shape_of(Operation::AddU64);
+const ADD_F64: u32 = shape_of(Operation::AddF64);
+const OBSERVE_F64: u32 = shape_of(Operation::ObserveF64);
+const _: () = assert!(BATCH_RECORDS.is_power_of_two());
+
 /// All totals of the agent, owned by one thread.
 #[derive(Debug)]
 pub struct Aggregate {
@@ -160,7 +178,11 @@ pub struct Aggregate {
     pub expired_families: u64,
     free: slots::Free,
     owners: slots::Owners,
-    partition: Partition,
+    gathered: Gathered,
+    /// Slots and amounts of the counts of a batch.
+    counts: Box<[(u32, u64); BATCH_RECORDS]>,
+    /// Records of a batch that neither count nor are observations of a known series.
+    others: Box<[Record; BATCH_RECORDS]>,
     kept: Vec<Record>,
     changes: keep::Changes,
     log: definitions::Log,
@@ -191,7 +213,9 @@ impl Aggregate {
             expired_families: 0,
             free: slots::Free::default(),
             owners: slots::Owners::default(),
-            partition: Partition::default(),
+            gathered: Gathered::default(),
+            counts: Box::new([(0, 0); BATCH_RECORDS]),
+            others: Box::new([Record { word: 0, value: 0 }; BATCH_RECORDS]),
             kept: Vec::new(),
             changes: keep::Changes::default(),
             log: definitions::Log::default(),
@@ -339,6 +363,20 @@ impl Aggregate {
         skip: &mut u32,
         now_ns: u64,
     ) -> Taken {
+        let taken = self.gather(slots, local, skip, now_ns);
+        self.settle();
+        taken
+    }
+
+    /// As [`apply`](Self::apply), but observations are in the totals only once they are
+    /// [settled](Self::settle): at the latest before anything is committed.
+    pub fn gather(
+        &mut self,
+        slots: Slots<'_>,
+        local: &LocalSeries,
+        skip: &mut u32,
+        now_ns: u64,
+    ) -> Taken {
         let wanted = slots.read.get(..slots.wanted).unwrap_or(slots.read);
         if *skip == 0 && all_single(wanted) {
             self.apply_single(wanted, local, now_ns);
@@ -358,50 +396,82 @@ impl Aggregate {
 
     fn apply_single(&mut self, records: &[Record], local: &LocalSeries, now_ns: u64) {
         for batch in records.chunks(BATCH_RECORDS) {
-            let parts = self.partition.split(batch);
-            let (rejected, changes) = (&mut self.rejected, &mut self.changes);
-            for record in parts.add_u64 {
-                let slot = local.counter(record.series());
-                match self.integers.get_mut(slot as usize) {
-                    // A total that wrapped would take away what others have counted.
-                    Some(total) if slot > 0 => match total.checked_add(record.value) {
-                        Some(sum) => {
-                            *total = sum;
-                            changes.integer(slot);
-                        }
-                        None => rejected.add(RejectReason::Value, 1),
-                    },
-                    _ => rejected.add(local.why_not(record.series()), 1),
-                }
+            if !self.gathered.has_room(batch.len()) {
+                self.settle();
             }
-            for record in parts.add_f64 {
-                let slot = local.counter(record.series());
-                let value = f64::from_bits(record.value);
-                match self.floats.get_mut(slot as usize) {
-                    Some(total) if slot > 0 && value >= 0.0 && total.stays_finite(value) => {
+            let others = self.apply_batch(batch, local, now_ns);
+            self.apply_others(others, local);
+        }
+    }
+
+    /// Counts, gathers observations, and keeps all else; returns how many those are.
+    fn apply_batch(&mut self, batch: &[Record], local: &LocalSeries, now_ns: u64) -> usize {
+        let Self { integers, changes, gathered, counts, others, .. } = self;
+        let (mut count, mut other) = (0, 0);
+        let mut gatherer = gathered.gatherer(now_ns);
+        // Every record is written to every part, and one part moves on: kinds come in no order,
+        // so a branch for each record would be mispredicted for many.
+        for record in batch {
+            let (shape, place) = (record.shape(), local.place(record.series()));
+            let is_count = (shape == ADD_U64) & (place.wrapping_sub(1) < DISTRIBUTION - 1);
+            let is_observation = (shape == OBSERVE_F64) & (place > DISTRIBUTION);
+            counts[count & BATCH_MASK] = (place, record.value);
+            count += usize::from(is_count);
+            gatherer.add(is_observation, place & !DISTRIBUTION, record.value);
+            others[other & BATCH_MASK] = *record;
+            other += usize::from(!(is_count | is_observation));
+        }
+        for (slot, amount) in counts.iter().take(count) {
+            let Some(total) = integers.get_mut(*slot as usize) else { continue };
+            // A total that wrapped would take away what others have counted.
+            match total.checked_add(*amount) {
+                Some(sum) => *total = sum,
+                None => self.rejected.add(RejectReason::Value, 1),
+            }
+            changes.integer(*slot);
+        }
+        other
+    }
+
+    /// Adds floats, and rejects the rest.
+    fn apply_others(&mut self, count: usize, local: &LocalSeries) {
+        let Self { floats, changes, rejected, others, .. } = self;
+        for record in others.iter().take(count) {
+            let (shape, slot) = (record.shape(), local.counter(record.series()));
+            let value = f64::from_bits(record.value);
+            match (shape, floats.get_mut(slot as usize)) {
+                (ADD_F64, Some(total)) if slot > 0 => {
+                    if value >= 0.0 && total.stays_finite(value) {
                         total.add(value);
                         changes.float(slot);
+                    } else {
+                        rejected.add(RejectReason::Value, 1);
                     }
-                    Some(_) if slot > 0 => rejected.add(RejectReason::Value, 1),
-                    _ => rejected.add(local.why_not(record.series()), 1),
                 }
-            }
-            for record in parts.observe_f64 {
-                let slot = local.distribution(record.series());
-                match self.distributions.get_mut(slot as usize) {
-                    Some(distribution) if slot > 0 => {
-                        let value = f64::from_bits(record.value);
-                        if distribution.observe(value, now_ns, &mut self.budget) {
-                            changes.distribution(slot);
-                        } else {
-                            rejected.add(RejectReason::Value, 1);
-                        }
-                    }
-                    _ => rejected.add(local.why_not(record.series()), 1),
+                (ADD_U64 | ADD_F64 | OBSERVE_F64, _) => {
+                    rejected.add(local.why_not(record.series()), 1);
                 }
+                _ => rejected.add(RejectReason::Malformed, 1),
             }
-            rejected.add(RejectReason::Malformed, parts.other.len() as u64);
         }
+    }
+
+    /// Takes what was gathered into the totals, one distribution after the other.
+    pub fn settle(&mut self) {
+        self.settle_into(|_, _| ());
+    }
+
+    /// As [`settle`](Self::settle), and hands over each distribution as soon as it is settled.
+    fn settle_into(&mut self, mut each: impl FnMut(u32, &mut Distribution)) {
+        let Self { gathered, distributions, changes, rejected, budget, .. } = self;
+        gathered.drain(distributions.len(), |slot, values, now_ns| {
+            if let Some(distribution) = distributions.get_mut(slot as usize) {
+                let refused = distribution.observe_all(values, now_ns, budget);
+                rejected.add(RejectReason::Value, refused);
+                changes.distribution(slot);
+                each(slot, distribution);
+            }
+        });
     }
 
     /// Adds what a counter's cell took over.

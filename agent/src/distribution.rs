@@ -36,6 +36,15 @@ pub use sliding::Sliding;
 
 use exemplars::Exemplars;
 
+/// Observations that are added at once.
+const RUN: usize = 64;
+/// From so many on, most lines of the buckets will be needed.
+const WARM_MIN: usize = 48;
+/// From so many values on, each bound is compared with all of them,
+const SCAN_MIN: usize = 8;
+/// up to so many bounds.
+const SCAN_BOUNDS_MAX: usize = 32;
+
 /// The observations of one series.
 #[derive(Debug)]
 pub struct Distribution {
@@ -48,6 +57,10 @@ pub struct Distribution {
     /// What was taken for a window that was not declared.
     window_bytes: u64,
     exemplars: Exemplars,
+    /// Since it was last put into the ledger.
+    is_changed: bool,
+    /// Where its first slice is in the ledger.
+    head_block: u32,
 }
 
 impl Distribution {
@@ -62,6 +75,8 @@ impl Distribution {
             sliding,
             window_bytes: 0,
             exemplars: Exemplars::default(),
+            is_changed: false,
+            head_block: 0,
         }
     }
 
@@ -73,6 +88,7 @@ impl Distribution {
         if value.is_nan() {
             return false;
         }
+        self.is_changed = true;
         let at = bucket::classic_index(&self.bounds, value);
         if let Some(count) = self.classic.get_mut(at) {
             *count = count.saturating_add(1);
@@ -82,6 +98,56 @@ impl Distribution {
         }
         self.place(Place::of(value), 1, Some(now_ns), budget);
         true
+    }
+
+    /// Adds observations as [`observe`](Self::observe) does; returns how many were none.
+    pub fn observe_all(&mut self, values: &[f64], now_ns: u64, budget: &mut Budget) -> u64 {
+        let mut refused = 0;
+        if values.len() >= WARM_MIN {
+            self.buckets.warm();
+            self.sliding.iter().for_each(|sliding| sliding.warm());
+        }
+        for values in values.chunks(RUN) {
+            let mut indices = [0; RUN];
+            let indices = &mut indices[..values.len()];
+            if !buckets::indices(values, indices) {
+                // Zeros, not-a-numbers, values below zero: one after the other.
+                let each = values.iter().filter(|value| !self.observe(**value, now_ns, budget));
+                refused += each.count() as u64;
+                continue;
+            }
+            self.is_changed = true;
+            self.count_classic(values);
+            let mut sum = self.sum;
+            values.iter().for_each(|value| sum.add(*value));
+            self.sum = sum;
+            self.buckets.add_each(indices, budget);
+            if let Some(sliding) = &mut self.sliding {
+                sliding.add_each(indices, now_ns, budget);
+            }
+        }
+        refused
+    }
+
+    /// Counts values, none of them not-a-number, at the declared bounds.
+    fn count_classic(&mut self, values: &[f64]) {
+        let Some((above, counts)) = self.classic.split_last_mut() else { return };
+        if values.len() < SCAN_MIN || counts.len() > SCAN_BOUNDS_MAX {
+            for value in values {
+                let at = bucket::classic_index(&self.bounds, *value);
+                let count = counts.get_mut(at).unwrap_or(above);
+                *count = count.saturating_add(1);
+            }
+            return;
+        }
+        // Bound by bound: a comparison with many values at once.
+        let mut before = 0;
+        for (bound, count) in self.bounds.iter().zip(counts) {
+            let upto: u64 = values.iter().map(|value| u64::from(*value <= *bound)).sum();
+            *count = count.saturating_add(upto.saturating_sub(before));
+            before = upto;
+        }
+        *above = above.saturating_add((values.len() as u64).saturating_sub(before));
     }
 
     /// Adds the observation of an exemplar, and keeps the exemplar if it is the newest of its
@@ -107,6 +173,7 @@ impl Distribution {
     /// given. For spill, whose classic buckets and sum come separately.
     #[inline]
     pub fn place(&mut self, place: Place, count: u64, now_ns: Option<u64>, budget: &mut Budget) {
+        self.is_changed = true;
         self.buckets.add(place, count, budget);
         if let (Some(sliding), Some(now_ns)) = (&mut self.sliding, now_ns) {
             sliding.add(place, count, now_ns, budget);
@@ -115,6 +182,7 @@ impl Distribution {
 
     /// Adds `count` observations to the classic bucket at `index`; the last is `+Inf`.
     pub fn add_classic(&mut self, index: usize, count: u64) {
+        self.is_changed = true;
         if let Some(bucket) = self.classic.get_mut(index) {
             *bucket = bucket.saturating_add(count);
         }
@@ -123,6 +191,7 @@ impl Distribution {
     /// Adds to the sum, if the value is finite.
     pub fn add_sum(&mut self, value: f64) {
         if value.is_finite() {
+            self.is_changed = true;
             self.sum.add(value);
         }
     }

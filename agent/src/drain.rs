@@ -319,7 +319,7 @@ impl Segment {
             }
         }
         let slots = Slots { read: records, wanted: usize::try_from(share).unwrap_or(0) };
-        let taken = context.aggregate.apply(slots, &self.local, &mut lane.skip, context.now_ns);
+        let taken = context.aggregate.gather(slots, &self.local, &mut lane.skip, context.now_ns);
         context.counts.drained = context.counts.drained.saturating_add(taken.records);
         lane.position = lane.position.wrapping_add(taken.slots);
         Ok(taken.slots)

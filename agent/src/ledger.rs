@@ -59,8 +59,10 @@
 //! putting what is there already costs no write.
 
 mod block;
+mod copy;
 mod dirty;
 mod disk;
+mod keyed;
 mod parse;
 mod store;
 

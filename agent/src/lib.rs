@@ -27,6 +27,7 @@ pub mod snapshot;
 pub mod distribution;
 pub mod series;
 
+pub mod gathered;
 pub mod partition;
 
 pub mod aggregate;

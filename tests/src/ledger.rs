@@ -56,6 +56,14 @@ impl Disk for Memory {
         Ok(())
     }
 
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = usize::try_from(at).map_err(io::Error::other)?;
+        let there = both.0.get(at..at + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(there);
+        Ok(())
+    }
+
     fn reserve(&mut self, _size_bytes: u64) -> io::Result<()> {
         Ok(())
     }

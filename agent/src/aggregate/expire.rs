@@ -18,6 +18,8 @@ impl Aggregate {
     /// Lets go of what nobody has defined for as long as is retained.
     pub fn expire(&mut self, now_ns: u64) {
         let Some(retention_ns) = self.limits.retention_ns else { return };
+        // Where a panic left something over: slots that leave must be empty.
+        self.settle();
         let Expired { series, families } = self.registry.expired(now_ns, retention_ns, EXPIRED_MAX);
         for series in &series {
             self.undefine_series(*series);

@@ -63,7 +63,7 @@ impl Changes {
 impl Aggregate {
     /// Puts everything that changed since the last call.
     pub fn put_changes(&mut self, ledger: &mut Ledger) {
-        let Self { changes, integers, floats, distributions, registry, log, owners, .. } = self;
+        let Self { changes, integers, floats, registry, log, owners, .. } = self;
         log.put(registry, ledger);
         for key in std::mem::take(&mut changes.cleared) {
             ledger.put(key, &ZERO);
@@ -80,8 +80,11 @@ impl Aggregate {
             put_some(ledger, Area::Floats.key(0, slice), sums.iter().flat_map(FloatSum::words));
             owners.of_counters(start, FLOATS_PER_SLICE).for_each(|family| registry.touch(family));
         });
+        // While it is in the cache.
+        self.settle_into(|slot, distribution| distribution.put(slot, ledger));
+        let Self { changes, distributions, registry, owners, .. } = self;
         changes.distributions.drain(|slot| {
-            if let Some(distribution) = distributions.get(slot as usize) {
+            if let Some(distribution) = distributions.get_mut(slot as usize) {
                 distribution.put(slot, ledger);
             }
             owners.of_distribution(slot).into_iter().for_each(|family| registry.touch(family));

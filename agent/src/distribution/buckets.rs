@@ -85,11 +85,35 @@ impl Place {
     }
 }
 
+/// Writes the buckets of `values` beside them; says whether all are above zero and have one.
+#[inline]
+pub(super) fn indices(values: &[f64], indices: &mut [i32]) -> bool {
+    let mut have_all = true;
+    for (index, value) in indices.iter_mut().zip(values) {
+        have_all &= (*value > SMALLEST) & (*value <= LARGEST);
+        *index = bucket::index(*value, SCHEMA);
+    }
+    have_all
+}
+
 /// Counts by bucket, from the first to the last that was needed.
 #[derive(Debug, Default, Clone)]
 struct Window {
     first: i32,
     counts: Vec<u64>,
+    /// Octaves in which something was counted since it was last put into the ledger: octave n
+    /// and octave n + 64 have bit n.
+    changed: u64,
+    /// Where each octave is in the ledger, as [`Ledger::put_changed`] remembers it.
+    ///
+    /// [`Ledger::put_changed`]: crate::ledger::Ledger::put_changed
+    blocks: Vec<u32>,
+}
+
+/// The bit of the octave that an index is in.
+#[inline]
+fn octave_bit(index: i32) -> u64 {
+    1u64.wrapping_shl(((index - 1) >> SCHEMA).cast_unsigned())
 }
 
 impl Window {
@@ -97,6 +121,61 @@ impl Window {
     fn get_mut(&mut self, index: i32) -> Option<&mut u64> {
         let at = usize::try_from(i64::from(index) - i64::from(self.first)).ok()?;
         self.counts.get_mut(at)
+    }
+
+    fn has(&self, index: i32) -> bool {
+        let at = usize::try_from(i64::from(index) - i64::from(self.first));
+        at.is_ok_and(|at| at < self.counts.len())
+    }
+
+    /// Counts one at each index up to the first that has no count; returns how many.
+    #[inline]
+    fn add_each(&mut self, indices: &[i32]) -> usize {
+        let Self { first, counts, changed, .. } = self;
+        let (first, counts) = (i64::from(*first), counts.as_mut_slice());
+        let mut bits = *changed;
+        let add = |index: &i32| {
+            let at = usize::try_from(i64::from(*index) - first).ok();
+            let count = at.and_then(|at| counts.get_mut(at))?;
+            *count = count.saturating_add(1);
+            bits |= octave_bit(*index);
+            Some(())
+        };
+        let count = indices.iter().map_while(add).count();
+        *changed = bits;
+        count
+    }
+
+    /// Counts at `index`; says whether it has a count.
+    #[inline]
+    fn add(&mut self, index: i32, count: u64) -> bool {
+        let Some(own) = self.get_mut(index) else { return false };
+        *own = own.saturating_add(count);
+        self.changed |= octave_bit(index);
+        true
+    }
+
+    /// The octaves that changed since the last time, each with its counts and its block.
+    fn drain_changes(&mut self, mut each: impl FnMut(u32, &Octave, &mut u32)) {
+        let changed = std::mem::take(&mut self.changed);
+        if changed == 0 {
+            return;
+        }
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks.resize(self.counts.len() / OCTAVE, 0);
+        for ((octave, counts), block) in self.octaves().zip(&mut blocks) {
+            if changed & 1u64.wrapping_shl(octave) != 0 {
+                each(octave, counts, block);
+            }
+        }
+        self.blocks = blocks;
+    }
+
+    /// Loads all counts. Line after line the processor fetches them ahead; in the order in which
+    /// they are needed each would have to be waited for.
+    fn warm(&self) {
+        const LINE: usize = 64 / size_of::<u64>();
+        std::hint::black_box(self.counts.iter().step_by(LINE).fold(0, |all, count| all ^ count));
     }
 
     /// Whether there is a count for `index` afterwards; grows if the budget allows.
@@ -125,6 +204,9 @@ impl Window {
         let shift = usize::try_from(shift).unwrap_or(0);
         if let Some(target) = counts.get_mut(shift..shift + self.counts.len()) {
             target.copy_from_slice(&self.counts);
+        }
+        if !self.blocks.is_empty() {
+            self.blocks.splice(0..0, std::iter::repeat_n(0, shift / OCTAVE));
         }
         self.first = first;
         self.counts = counts;
@@ -192,6 +274,18 @@ impl Buckets {
         self.positive.octaves()
     }
 
+    /// Hands over each octave that changed since the last time: whether it is one of magnitudes
+    /// below zero, its number, its counts, and where it remembers its block.
+    pub(super) fn drain_changes(&mut self, mut each: impl FnMut(bool, u32, &Octave, &mut u32)) {
+        self.positive.drain_changes(|octave, counts, block| each(false, octave, counts, block));
+        self.negative.drain_changes(|octave, counts, block| each(true, octave, counts, block));
+    }
+
+    /// Gets what is above zero into the cache.
+    pub(super) fn warm(&self) {
+        self.positive.warm();
+    }
+
     /// Index and count of each bucket above zero, increasing.
     pub(super) fn positive_counts(&self) -> impl Iterator<Item = (i32, u64)> {
         self.positive.iter()
@@ -228,16 +322,35 @@ impl Buckets {
         }
     }
 
+    /// Whether there is a count for each of these buckets above zero.
+    pub(super) fn has_all(&self, indices: &[i32]) -> bool {
+        let (least, most) = indices
+            .iter()
+            .fold((i32::MAX, i32::MIN), |(least, most), at| (least.min(*at), most.max(*at)));
+        self.positive.has(least) && self.positive.has(most)
+    }
+
     /// Counts at `place`; without memory for its bucket, at the nearest one that is there.
     #[inline]
     pub fn add(&mut self, place: Place, count: u64, budget: &mut Budget) {
-        if let Place::Positive(index) = place
-            && let Some(own) = self.positive.get_mut(index)
-        {
-            *own = own.saturating_add(count);
-            return;
+        let is_counted = matches!(place, Place::Positive(index) if self.positive.add(index, count));
+        if !is_counted {
+            self.add_rare(place, count, budget);
         }
-        self.add_rare(place, count, budget);
+    }
+
+    /// Counts one at each of these buckets above zero.
+    #[inline]
+    pub(super) fn add_each(&mut self, indices: &[i32], budget: &mut Budget) {
+        let mut rest = indices;
+        loop {
+            let beyond = self.positive.add_each(rest);
+            let Some((index, after)) = rest.get(beyond..).and_then(<[i32]>::split_first) else {
+                return;
+            };
+            self.add_rare(Place::Positive(*index), 1, budget);
+            rest = after;
+        }
     }
 
     #[cold]
@@ -245,12 +358,16 @@ impl Buckets {
         self.reserve(place, budget);
         let own = match place {
             Place::Positive(index) => {
-                let at = self.positive.nearest(index);
-                at.and_then(|at| self.positive.get_mut(at)).unwrap_or(&mut self.overflow)
+                if self.positive.nearest(index).is_some_and(|at| self.positive.add(at, count)) {
+                    return;
+                }
+                &mut self.overflow
             }
             Place::Negative(index) => {
-                let at = self.negative.nearest(index);
-                at.and_then(|at| self.negative.get_mut(at)).unwrap_or(&mut self.negative_unknown)
+                if self.negative.nearest(index).is_some_and(|at| self.negative.add(at, count)) {
+                    return;
+                }
+                &mut self.negative_unknown
             }
             Place::Zero => &mut self.zero,
             Place::Underflow => &mut self.underflow,

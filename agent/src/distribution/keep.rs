@@ -17,36 +17,51 @@
 
 use super::{Buckets, Distribution};
 use crate::budget::Budget;
-use crate::ledger::{Area, Key, Ledger, SLICE_WORDS, Slice};
+use crate::ledger::{Area, Key, Ledger, SLICE_WORDS, Slice, ZERO};
 use crate::sum::FloatSum;
 
 const RARE_AT: usize = 2;
 const CLASSIC_AT: usize = 8;
 
 impl Distribution {
-    /// Puts all of it as that of `slot`.
-    pub fn put(&self, slot: u32, ledger: &mut Ledger) {
-        let mut words = Vec::with_capacity(CLASSIC_AT + self.classic.len());
-        words.extend(self.sum.words());
-        words.extend(self.buckets.rare());
-        words.resize(CLASSIC_AT, 0);
-        words.extend_from_slice(&self.classic);
-        ledger.put_all(Area::Distribution.key(slot, 0), &words);
-        for (octave, counts) in self.buckets.positive_octaves() {
-            ledger.put(Area::Positive.key(slot, octave), counts);
+    /// Puts what changed since the last time as that of `slot`.
+    pub fn put(&mut self, slot: u32, ledger: &mut Ledger) {
+        if !std::mem::take(&mut self.is_changed) {
+            return;
         }
-        for (octave, counts) in self.buckets.negative_octaves() {
-            ledger.put(Area::Negative.key(slot, octave), counts);
+        let mut head = [0; CLASSIC_AT];
+        let rare = self.buckets.rare();
+        let words = self.sum.words().into_iter().chain(rare);
+        head.iter_mut().zip(words).for_each(|(head, word)| *head = word);
+        let mut words = head.iter().chain(&self.classic).copied();
+        for slice in 0..self.slices() {
+            let mut own = ZERO;
+            own.iter_mut().zip(&mut words).for_each(|(own, word)| *own = word);
+            let key = Area::Distribution.key(slot, slice);
+            // The sum, or a count beside it, changes with every observation.
+            if slice == 0 {
+                ledger.put_changed(key, &own, &mut self.head_block);
+            } else {
+                ledger.put(key, &own);
+            }
         }
+        self.buckets.drain_changes(|is_negative, octave, counts, block| {
+            let area = if is_negative { Area::Negative } else { Area::Positive };
+            ledger.put_changed(area.key(slot, octave), counts, block);
+        });
+    }
+
+    /// Slices of `Area::Distribution`.
+    fn slices(&self) -> u32 {
+        let words = CLASSIC_AT + self.classic.len();
+        u32::try_from(words.div_ceil(SLICE_WORDS)).unwrap_or(u32::MAX)
     }
 
     /// The slices that it may have in the ledger as that of `slot`.
     pub fn keys(&self, slot: u32) -> impl Iterator<Item = Key> {
-        let words = CLASSIC_AT + self.classic.len();
-        let slices = u32::try_from(words.div_ceil(SLICE_WORDS)).unwrap_or(u32::MAX);
         let positive = self.buckets.positive_octaves().map(|(octave, _)| (Area::Positive, octave));
         let negative = self.buckets.negative_octaves().map(|(octave, _)| (Area::Negative, octave));
-        let all = (0..slices).map(|slice| (Area::Distribution, slice));
+        let all = (0..self.slices()).map(|slice| (Area::Distribution, slice));
         all.chain(positive).chain(negative).map(move |(area, slice)| area.key(slot, slice))
     }
 

@@ -42,6 +42,26 @@ impl Sliding {
         self.add_to(self.current, place, count, budget);
     }
 
+    /// See [`Buckets::warm`].
+    pub(super) fn warm(&self) {
+        self.slots.get(self.current).into_iter().chain([&self.total]).for_each(Buckets::warm);
+    }
+
+    /// Adds one observation, made now, at each of these buckets above zero.
+    pub(super) fn add_each(&mut self, indices: &[i32], now_ns: u64, budget: &mut Budget) {
+        self.advance(now_ns);
+        let Some(slot) = self.slots.get_mut(self.current) else { return };
+        let has_all = |buckets: &Buckets| buckets.has_all(indices);
+        if has_all(slot) && has_all(&self.total) {
+            slot.add_each(indices, budget);
+            self.total.add_each(indices, budget);
+            return;
+        }
+        for index in indices {
+            self.add_to(self.current, Place::Positive(*index), 1, budget);
+        }
+    }
+
     #[inline]
     fn add_to(&mut self, slot: usize, place: Place, count: u64, budget: &mut Budget) {
         let Some(slot) = self.slots.get_mut(slot) else { return };

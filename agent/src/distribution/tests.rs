@@ -165,3 +165,46 @@ proptest! {
         prop_assert_eq!(d.buckets().count(), u64::from(counted));
     }
 }
+
+proptest! {
+    /// Many at once are what they are one after the other, whatever is among them and however
+    /// little memory there is.
+    #[test]
+    fn observations_at_once_add_up_like_one_after_the_other(
+        values in prop::collection::vec(prop_oneof![
+            8 => 1e-3..1e3f64,
+            1 => prop::num::f64::ANY,
+            1 => prop::sample::select(vec![0.0, -0.0, 1.0, 2.0, 1e300, 1e-300]),
+        ], 0..400),
+        cut in 1usize..100,
+        bounds in prop::sample::select(vec![0usize, 1, 11, 40]),
+        octaves in prop::sample::select(vec![0u64, 1, 3, 6, 1000]),
+    ) {
+        let bounds: Arc<[f64]> = (1..=bounds).map(|bound| bound as f64 / 7.0).collect();
+        let new = || {
+            let sliding = Box::new(Sliding::new(5000, 5, 0));
+            // Buckets get half of the memory.
+            (Distribution::new(Arc::clone(&bounds), Some(sliding)), Budget::new(octaves * 512))
+        };
+        let ((mut one, mut own), (mut all, mut other)) = (new(), new());
+        for (second, some) in (0u64..).zip(values.chunks(cut)) {
+            let now_ns = second * SECOND_NS;
+            let refused = all.observe_all(some, now_ns, &mut other);
+            let each = some.iter().filter(|value| !one.observe(**value, now_ns, &mut own));
+            prop_assert_eq!(each.count() as u64, refused);
+        }
+        prop_assert_eq!(one.classic(), all.classic());
+        prop_assert_eq!(one.sum.words(), all.sum.words());
+        let places = |buckets: &Buckets| format!("{:?}", buckets.places().collect::<Vec<_>>());
+        if octaves == 0 || octaves == 1000 {
+            prop_assert_eq!(places(one.buckets()), places(all.buckets()));
+        }
+        prop_assert_eq!(one.buckets().count(), all.buckets().count());
+        let window = |own: &mut Distribution| {
+            own.sliding.as_mut().map(|sliding| places(sliding.at(values.len() as u64 * SECOND_NS)))
+        };
+        if octaves == 0 || octaves == 1000 {
+            prop_assert_eq!(window(&mut one), window(&mut all));
+        }
+    }
+}

@@ -99,6 +99,72 @@ pub(super) struct Entry {
     pub(super) block: Block,
 }
 
+/// Words of the head of the journal, and of an entry.
+const HEAD_WORDS: usize = size_of::<JournalHeader>() / 8;
+const ENTRY_WORDS: usize = size_of::<Entry>() / 8;
+/// Where in an entry the block begins.
+const BLOCK_AT: usize = offset_of!(Entry, block) / 8;
+
+/// A journal as it is written, so that its entries are copied once: into it.
+#[derive(Debug)]
+pub(super) struct Journal {
+    words: Vec<u64>,
+}
+
+impl Journal {
+    /// Room for the head, and no entries.
+    pub(super) fn new() -> Self {
+        Self { words: vec![0; HEAD_WORDS] }
+    }
+
+    /// Removes all entries, and gives back what a large commit took.
+    pub(super) fn clear(&mut self, entries_kept: usize) {
+        self.words.truncate(HEAD_WORDS);
+        self.words.shrink_to(HEAD_WORDS + entries_kept.saturating_mul(ENTRY_WORDS));
+    }
+
+    /// Adds a sealed block.
+    pub(super) fn push(
+        &mut self,
+        id: &[u8; 16],
+        number: u32,
+        sequence: u64,
+        key: Key,
+        words: &Slice,
+    ) {
+        let Key { area, owner, slice } = key;
+        let ids: [u64; 2] = bytemuck::cast([area, owner, slice, 0]);
+        let at = self.words.len();
+        let head: [u64; ENTRY_WORDS - SLICE_WORDS] = [number.into(), 0, sequence, ids[0], ids[1]];
+        self.words.reserve(ENTRY_WORDS);
+        self.words.extend_from_slice(&head);
+        self.words.extend_from_slice(words);
+        if let Some([checksum, rest @ ..]) = self.words.get_mut(at + BLOCK_AT..) {
+            *checksum = block_sum(id, number, rest);
+        }
+    }
+
+    /// Its entries.
+    pub(super) fn entries(&self) -> &[Entry] {
+        let words = self.words.get(HEAD_WORDS..).unwrap_or_default();
+        bytemuck::try_cast_slice(words).unwrap_or_default()
+    }
+
+    /// All of it, with this head, whose checksum is worked out.
+    pub(super) fn sealed(&mut self, head: JournalHeader) -> &[u8] {
+        let (own, entries) = self.words.split_at_mut(HEAD_WORDS);
+        let mut head = JournalHeader { checksum: 0, ..head };
+        head.checksum = journal_checksum(&head, entries);
+        own.copy_from_slice(bytemuck::cast_slice(&[head]));
+        bytemuck::cast_slice(&self.words)
+    }
+}
+
+/// The checksum of a journal whose header has zero in its place.
+pub(super) fn journal_checksum(header: &JournalHeader, entries: &[u64]) -> u64 {
+    checksum(checksum(0, bytemuck::cast_slice(&[*header])), entries)
+}
+
 const _: () = {
     assert!(size_of::<Header>() == 128);
     assert!(offset_of!(Header, version_major) == 8);
@@ -152,26 +218,10 @@ impl Block {
     /// A block that no slice has.
     pub(super) const FREE: Key = Key { area: 0, owner: 0, slice: 0 };
 
-    pub(super) fn sealed(
-        id: &[u8; 16],
-        number: u32,
-        sequence: u64,
-        key: Key,
-        words: &Slice,
-    ) -> Self {
-        let Key { area, owner, slice } = key;
-        let (checksum, reserved) = (0, 0);
-        let mut block = Self { checksum, sequence, area, owner, slice, reserved, words: *words };
-        block.checksum = block.sum(id, number);
-        block
-    }
-
     fn sum(&self, id: &[u8; 16], number: u32) -> u64 {
-        let [high, low]: [u64; 2] = bytemuck::cast(*id);
-        let seed = high ^ low.rotate_left(32) ^ u64::from(number).wrapping_mul(FACTORS[0]);
         let blocks = [*self];
         let words: &[u64] = bytemuck::cast_slice(&blocks);
-        checksum(seed, words.get(1..).unwrap_or_default())
+        block_sum(id, number, words.get(1..).unwrap_or_default())
     }
 
     pub(super) fn is_whole(&self, id: &[u8; 16], number: u32) -> bool {
@@ -181,6 +231,13 @@ impl Block {
     pub(super) fn key(&self) -> Key {
         Key { area: self.area, owner: self.owner, slice: self.slice }
     }
+}
+
+/// The checksum of a block whose words but the first these are.
+fn block_sum(id: &[u8; 16], number: u32, words: &[u64]) -> u64 {
+    let [high, low]: [u64; 2] = bytemuck::cast(*id);
+    let seed = high ^ low.rotate_left(32) ^ u64::from(number).wrapping_mul(FACTORS[0]);
+    checksum(seed, words)
 }
 
 /// Odd numbers without a pattern, the golden ratio among them.

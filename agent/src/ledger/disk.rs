@@ -34,6 +34,12 @@ pub trait Disk: Send {
     /// What the system says; then any part of the bytes may be written.
     fn write(&mut self, file: File, offset_bytes: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Fills `bytes` with what the ledger has at an offset.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read(&mut self, offset_bytes: u64, bytes: &mut [u8]) -> io::Result<()>;
+
     /// Allocates the ledger up to this size, so that writes below it lack no room.
     ///
     /// # Errors
@@ -61,6 +67,10 @@ impl Disk for Files {
             File::Journal => &self.journal,
         };
         file.write_all_at(bytes, offset_bytes)
+    }
+
+    fn read(&mut self, offset_bytes: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.ledger.read_exact_at(bytes, offset_bytes)
     }
 
     fn reserve(&mut self, size_bytes: u64) -> io::Result<()> {

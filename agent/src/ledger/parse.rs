@@ -6,7 +6,7 @@ use bytemuck::Zeroable as _;
 
 use super::block::{
     BLOCK_SIZE_BYTES, BLOCKS_MAX, Block, Entry, HEADER_SIZE_BYTES, Header, JOURNAL_MAGIC,
-    JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO, checksum,
+    JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO, journal_checksum,
 };
 use super::{Area, LedgerError, Reason};
 use crate::broken::{self, Break};
@@ -182,11 +182,6 @@ fn whole_journal(bytes: &[u8], ledger: &Header) -> Option<(JournalHeader, Vec<En
     let found = std::mem::take(&mut head.checksum);
     let is_whole = found == journal_checksum(&head, bytemuck::cast_slice(&entries));
     is_whole.then_some((head, entries))
-}
-
-/// The checksum of a journal whose header has zero in its place.
-pub(super) fn journal_checksum(header: &JournalHeader, entries: &[u64]) -> u64 {
-    checksum(checksum(0, bytemuck::cast_slice(&[*header])), entries)
 }
 
 /// A block as it is to be: the journal's, else that in the file.

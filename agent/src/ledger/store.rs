@@ -6,20 +6,20 @@ use std::hash::BuildHasher;
 use std::io;
 
 use super::block::{
-    BLOCK_LENGTH, BLOCK_SIZE_BYTES, BLOCKS_MAX, Block, ENTRY_LENGTH, Entry, HEADER_SIZE_BYTES,
-    Header, JOURNAL_MAGIC, JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO,
+    BLOCK_LENGTH, BLOCK_SIZE_BYTES, BLOCKS_MAX, Block, ENTRY_LENGTH, HEADER_SIZE_BYTES, Header,
+    JOURNAL_MAGIC, Journal, JournalHeader, Key, MAGIC, Slice, VERSION_MAJOR, VERSION_MINOR, ZERO,
     checksum,
 };
+use super::copy::{Copier, ENTRIES_KEPT};
 use super::disk::{Disk, File};
-use super::parse::{Contents, journal_checksum};
+use super::keyed::ByKey;
+use super::parse::Contents;
 use crate::broken;
 
 /// Blocks that the file grows by at least, so that growing is rare.
 const GROWTH_MIN_BLOCKS: u32 = 64;
 /// A journal longer than this is cut after its commit: a first commit may be large.
 const JOURNAL_KEPT_BYTES: u64 = 1 << 20;
-/// Bytes copied into place with one write.
-const COPY_MAX_BYTES: usize = 1 << 20;
 
 /// Why a commit did not happen, or is not in place.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl std::error::Error for CommitFailed {}
 #[derive(Debug, Clone, Copy)]
 struct Held {
     block: u32,
-    /// Of the words as last put.
+    /// Of the words as last put; 0 if nobody has worked it out.
     hash: u64,
 }
 
@@ -66,18 +66,18 @@ pub struct Ledger {
     sequence: u64,
     /// Whether the file has a header.
     is_born: bool,
-    index: HashMap<Key, Held>,
+    index: HashMap<Key, Held, ByKey>,
     free: Vec<u32>,
     block_count: u32,
     /// Blocks that the file has room for.
     room_blocks: u32,
-    staged: Vec<Entry>,
+    staged: Journal,
     phase: Phase,
     journal_size_bytes: u64,
     /// Random, so that nobody can make words that hash like others.
     seed: u64,
     written_bytes: u64,
-    copy: Vec<u8>,
+    copier: Copier,
 }
 
 impl fmt::Debug for Ledger {
@@ -97,16 +97,16 @@ impl Ledger {
             created_unix_ns,
             sequence: 0,
             is_born: false,
-            index: HashMap::new(),
+            index: HashMap::with_hasher(ByKey::new()),
             free: Vec::new(),
             block_count: 0,
             room_blocks: 0,
-            staged: Vec::new(),
+            staged: Journal::new(),
             phase: Phase::Gathering,
             journal_size_bytes: u64::MAX,
             seed: std::hash::RandomState::new().hash_one(0),
             written_bytes: 0,
-            copy: Vec::new(),
+            copier: Copier::default(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Ledger {
         }
         ledger.free.clone_from(&contents.free);
         for (key, (block, words)) in &contents.slices {
-            let hash = checksum(ledger.seed, words);
+            let hash = ledger.hash(words);
             ledger.index.insert(*key, Held { block: *block, hash });
         }
         let by_number: HashMap<u32, (Key, &Slice)> =
@@ -160,7 +160,7 @@ impl Ledger {
 
     /// Bytes written so far, journal included.
     pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
+        self.written_bytes.saturating_add(self.copier.written_bytes)
     }
 
     /// From the next commit on, only a reader of this minor version or a later one reads it.
@@ -170,12 +170,12 @@ impl Ledger {
 
     /// Whether anything was put that is not committed and in place.
     pub fn is_changed(&self) -> bool {
-        !self.staged.is_empty()
+        !self.staged.entries().is_empty()
     }
 
     #[cfg(test)]
     pub(super) fn staged_count(&self) -> usize {
-        self.staged.len()
+        self.staged.entries().len()
     }
 
     /// Whether a commit has happened that is not in place yet. Until it is, nothing may be put.
@@ -193,21 +193,44 @@ impl Ledger {
             }
             return;
         }
-        let hash = checksum(self.seed, words);
-        let block = match self.index.get_mut(&key) {
-            Some(held) if held.hash == hash => return,
-            Some(held) => {
-                held.hash = hash;
-                held.block
-            }
-            None => {
-                let block = self.free.pop().unwrap_or(self.block_count);
-                self.block_count = self.block_count.max(block.saturating_add(1));
-                self.index.insert(key, Held { block, hash });
-                block
-            }
-        };
+        let hash = self.hash(words);
+        if self.index.get(&key).is_none_or(|held| held.hash != hash) {
+            self.put_as(key, words, hash);
+        }
+    }
+
+    /// As [`put`](Self::put), for words that are known to differ from those that are there.
+    /// `block` remembers where they are, for whoever puts them again; 0 if it does not know.
+    pub fn put_changed(&mut self, key: Key, words: &Slice, block: &mut u32) {
+        debug_assert_eq!(self.phase, Phase::Gathering, "what is being copied must not change");
+        let is_zero = words.iter().fold(0, |all, word| all | word) == 0;
+        if is_zero {
+            *block = 0;
+            self.put(key, words);
+        } else if let Some(number) = block.checked_sub(1) {
+            debug_assert_eq!(self.index.get(&key).map(|held| held.block), Some(number));
+            self.stage(number, key, words);
+        } else {
+            *block = self.put_as(key, words, 0).saturating_add(1);
+        }
+    }
+
+    /// Puts words with this hash; returns their block.
+    fn put_as(&mut self, key: Key, words: &Slice, hash: u64) -> u32 {
+        let Self { index, free, block_count, .. } = self;
+        let held = index.entry(key).or_insert_with(|| {
+            let block = free.pop().unwrap_or(*block_count);
+            *block_count = (*block_count).max(block.saturating_add(1));
+            Held { block, hash }
+        });
+        held.hash = hash;
+        let block = held.block;
         self.stage(block, key, words);
+        block
+    }
+
+    fn hash(&self, words: &Slice) -> u64 {
+        checksum(self.seed, words).max(1)
     }
 
     /// Puts an area of one owner from its first slice on; the last slice is filled with zeros.
@@ -222,8 +245,7 @@ impl Ledger {
     }
 
     fn stage(&mut self, number: u32, key: Key, words: &Slice) {
-        let block = Block::sealed(&self.id, number, self.sequence.saturating_add(1), key, words);
-        self.staged.push(Entry { number: number.into(), block });
+        self.staged.push(&self.id, number, self.sequence.saturating_add(1), key, words);
     }
 
     /// Commits what was put: all of it or nothing, whatever happens meanwhile.
@@ -231,7 +253,7 @@ impl Ledger {
     /// # Errors
     /// When it is not committed, or not in place; it is tried again with the next call.
     pub fn commit(&mut self) -> Result<(), CommitFailed> {
-        if self.staged.is_empty() {
+        if !self.is_changed() {
             return Ok(());
         }
         if self.phase == Phase::Gathering {
@@ -242,8 +264,7 @@ impl Ledger {
         broken::linger();
         self.copy_into_place()?;
         self.sequence = self.sequence.saturating_add(1);
-        self.staged.clear();
-        self.staged.shrink_to(4096);
+        self.staged.clear(ENTRIES_KEPT);
         self.phase = Phase::Gathering;
         self.shorten_journal();
         Ok(())
@@ -293,7 +314,7 @@ impl Ledger {
     }
 
     fn write_journal(&mut self) -> Result<(), CommitFailed> {
-        let mut header = JournalHeader {
+        let header = JournalHeader {
             magic: JOURNAL_MAGIC,
             version_major: VERSION_MAJOR,
             version_minor: self.minor,
@@ -301,56 +322,22 @@ impl Ledger {
             id: self.id,
             sequence: self.sequence.saturating_add(1),
             block_count: self.block_count.into(),
-            entry_count: self.staged.len() as u64,
+            entry_count: self.staged.entries().len() as u64,
             checksum: 0,
         };
         // A slice that was put again after a commit that failed: the sequence is still right,
         // because sequences move with commits only.
-        header.checksum = journal_checksum(&header, bytemuck::cast_slice(&self.staged));
-        let mut bytes = std::mem::take(&mut self.copy);
-        bytes.clear();
-        bytes.extend_from_slice(bytemuck::bytes_of(&header));
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.staged));
-        let written = self.write(File::Journal, 0, &bytes);
+        let bytes = self.staged.sealed(header);
         self.journal_size_bytes = bytes.len() as u64;
-        self.copy = bytes;
+        self.written_bytes = self.written_bytes.saturating_add(bytes.len() as u64);
+        let written = self.disk.write(File::Journal, 0, bytes);
         written.map_err(|error| CommitFailed { step: "write the journal", error })
     }
 
-    /// Copies the journal's blocks into the file, neighbours with one write, the header last.
+    /// Copies the journal's blocks into the file, the header last.
     fn copy_into_place(&mut self) -> Result<(), CommitFailed> {
         let fail = |error| CommitFailed { step: "write the ledger", error };
-        let mut order: Vec<(u64, usize)> =
-            self.staged.iter().enumerate().map(|(at, entry)| (entry.number, at)).collect();
-        order.sort_unstable();
-        let mut bytes = std::mem::take(&mut self.copy);
-        let mut rest = order.as_slice();
-        while let Some((first, _)) = rest.first().copied() {
-            bytes.clear();
-            let mut next = first;
-            while let Some(((number, at), later)) = rest.split_first()
-                && bytes.len() < COPY_MAX_BYTES
-            {
-                // The last of several for one block counts.
-                let is_last = later.first().is_none_or(|(other, _)| other != number);
-                if is_last && *number != next {
-                    break;
-                }
-                if is_last && let Some(entry) = self.staged.get(*at) {
-                    bytes.extend_from_slice(bytemuck::bytes_of(&entry.block));
-                    next += 1;
-                }
-                rest = later;
-            }
-            let at = HEADER_SIZE_BYTES + first * BLOCK_SIZE_BYTES;
-            if let Err(error) = self.write(File::Ledger, at, &bytes) {
-                self.copy = bytes;
-                return Err(fail(error));
-            }
-        }
-        bytes.clear();
-        bytes.shrink_to(COPY_MAX_BYTES);
-        self.copy = bytes;
+        self.copier.copy(self.staged.entries(), &mut *self.disk).map_err(fail)?;
         self.write_header(self.sequence.saturating_add(1), self.block_count).map_err(fail)
     }
 

@@ -48,6 +48,13 @@ impl Disk for Memory {
         if taken < bytes.len() { Err(io::Error::other("no space")) } else { Ok(()) }
     }
 
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let all = self.0.lock().unwrap();
+        let at = usize::try_from(at).unwrap();
+        bytes.copy_from_slice(&all.ledger[at..at + bytes.len()]);
+        Ok(())
+    }
+
     fn reserve(&mut self, size_bytes: u64) -> io::Result<()> {
         let mut all = self.0.lock().unwrap();
         if all.left == Some(0) {
