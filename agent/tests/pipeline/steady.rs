@@ -18,6 +18,8 @@ enum Step {
     Observe(usize, u32),
     SpillObserve(usize, u32),
     Define(usize),
+    /// Retires a counter that no other app has, or brings it back: of one that a dead process had
+    /// as well, an agent that begins anew does not know that it is still shown.
     Turn(usize),
     Leave,
     Scrape,
@@ -47,7 +49,11 @@ struct App {
     counters: Vec<u32>,
     histograms: Vec<u32>,
     families: [u32; 3],
+    id: u8,
 }
+
+/// Counters that every app defines.
+const COMMON: usize = 2;
 
 impl App {
     fn new(scratch: &Scratch, id: u8) -> Self {
@@ -57,14 +63,15 @@ impl App {
             writer.family(family(Kind::Counter, NAMES[1], &["l"])),
             writer.family(family(Kind::Histogram, "h_seconds", &["l"])),
         ];
-        let mut app = Self { writer, counters: Vec::new(), histograms: Vec::new(), families };
+        let mut app = Self { writer, counters: Vec::new(), histograms: Vec::new(), families, id };
         (0..3).for_each(|number| app.define(number));
         app
     }
 
     fn define(&mut self, number: usize) {
         let own = self.families[number % 3];
-        let label = format!("l{}", self.counters.len() + self.histograms.len());
+        let count = self.counters.len() + self.histograms.len();
+        let label = if count < 3 { format!("l{count}") } else { format!("l{count}-{}", self.id) };
         let series = self.writer.series(own, &[&label]);
         let list = if number % 3 == 2 { &mut self.histograms } else { &mut self.counters };
         list.push(series);
@@ -84,7 +91,10 @@ impl App {
                 self.writer.spill_observe(histogram(*at), f64::from(*value) / 2.0);
             }
             Step::Define(number) => self.define(*number),
-            Step::Turn(at) => self.writer.turn(counter(*at)),
+            Step::Turn(at) => {
+                let own = self.counters.get(COMMON..).unwrap_or_default();
+                own.get(at % own.len().max(1)).into_iter().for_each(|own| self.writer.turn(*own));
+            }
             Step::Leave | Step::Scrape => {}
         }
     }
