@@ -5,6 +5,7 @@
 
 pub mod limits;
 pub mod rule;
+pub mod yaml;
 
 pub mod config;
 pub mod log;
@@ -15,7 +16,6 @@ pub mod log_limit;
 pub mod reject;
 pub mod sum;
 pub mod web_counts;
-pub mod yaml;
 
 pub mod descriptor_limit;
 pub mod memory_limit;

@@ -1,14 +1,18 @@
 //! YAML files, read so that every mistake in one is told at once, with its line and its path.
 //!
 //! A typed deserializer stops at the first mistake. So the file is first taken apart into nodes
-//! that know where they stand; then [`Section`] hands out values and collects what is wrong with
-//! them, unknown keys included.
+//! that know where they stand; then a [`Section`] hands out values, and whoever reads them notes
+//! what is wrong with them in [`Problems`]. Both configuration files are read like this.
 
 mod node;
+mod problem;
+mod read;
 mod section;
 
-pub use node::{Entry, Node, Value, parse};
-pub use section::{List, Place, Problem, Problems, Section, Setting};
+pub use node::{Node, Value, parse};
+pub use problem::{Place, Problem, Problems};
+pub use read::{finite, flag, number, text, texts, word};
+pub use section::{At, Entry, List, Section, Setting};
 
 /// A file may be this long.
 pub const FILE_LENGTH_MAX_BYTES: u64 = 1 << 20;

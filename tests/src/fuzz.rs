@@ -61,7 +61,8 @@ pub fn config(text: &[u8]) {
             for problem in problems {
                 // A line may end with a carriage return alone.
                 let carriages = text.iter().filter(|byte| **byte == b'\r').count() as u64;
-                assert!(problem.line <= lines + carriages + 1, "{problem}");
+                let line = problem.place.line;
+                assert!((1..=lines + carriages + 1).contains(&line), "{problem}");
                 assert!(problem.message.len() < 4096, "{problem}");
             }
             return;

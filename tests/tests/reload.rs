@@ -85,16 +85,16 @@ fn check_config_tells_all_ten_mistakes_and_the_printed_default_has_none() {
     assert!(lines[0].ends_with(": 10 problems"), "{words}");
     assert_eq!(lines.len(), 11, "{words}");
     for (line, begin) in lines[1..].iter().zip([
-        "  line 2: limits.series_max: must be a whole number from 1 to ",
-        "  line 3: limits.pass_duration_max: must be a duration from 1ms to 1s",
-        "  line 4: limits.memory_max: must be a size from 16MiB to ",
-        "  line 5: service_label: must be the name of a label",
-        "  line 7: views[0].metric: must be the name of a metric",
-        "  line 9: views[1].buckets[1]: must be more than 2",
-        "  line 10: views[1].gauge_rule: must be one of sum, min, max",
-        "  line 11: views[2]: needs metric or labels",
-        "  line 11: views[2].rename: gives one name, so metric must be",
-        "  line 13: metric_relabel_configs[0].regex: must be a regular expression",
+        "  2:15: limits.series_max: must be a whole number from 1 to ",
+        "  3:22: limits.pass_duration_max: must be a duration from 1ms to 1s",
+        "  4:15: limits.memory_max: must be a size from 16MiB to ",
+        "  5:16: service_label: must be the name of a label",
+        "  7:13: views[0].metric: must be the name of a metric",
+        "  9:18: views[1].buckets[1]: must be more than 2",
+        "  10:17: views[1].gauge_rule: must be one of sum, min, max",
+        "  11:5: views[2]: needs metric or labels",
+        "  11:13: views[2].rename: gives one name, so metric must be",
+        "  13:12: metric_relabel_configs[0].regex: must be a regular expression",
     ]) {
         assert!(line.starts_with(begin), "{line}\n{begin}");
     }
@@ -128,7 +128,7 @@ fn a_bad_file_leaves_the_one_before_in_force() {
     file.write("views:\n  - {metric: worker_level, renam: b}\n");
     let (status, words) = reload(&agent);
     assert_eq!(status, 500);
-    let told = "line 2: views[0].renam: is not known; did you mean rename?";
+    let told = "2:28: views[0].renam: is not known; did you mean rename?";
     assert!(words.contains(told), "{words}");
     let (successful, app, own, time) = state(&agent);
     assert_eq!((successful, app, own, time), (0.0, Some(10.5), None, first));

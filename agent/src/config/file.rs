@@ -1,15 +1,14 @@
 //! The configuration file: what can be changed while the agent runs.
 //!
 //! Flags say where the agent is and whom it serves; this file says what is exposed and how much is
-//! taken. Its text is read as a whole, every problem in it is told at once, with line and path,
+//! taken. Its text is read as a whole, every problem in it is told at once, with its place,
 //! and only a file without any is used. [`default_text`] documents every field.
 
 mod limits;
 mod relabel;
-mod section;
 mod text;
+mod units;
 mod views;
-mod yaml;
 
 use std::fmt;
 use std::fs::File;
@@ -20,13 +19,9 @@ use ringmeter_layout::naming;
 
 use crate::limits::Limits;
 use crate::rule::Rules;
-use section::{At, Problems, Section};
+use crate::yaml::{self, At, FILE_LENGTH_MAX_BYTES, Problem, Problems, Section};
 
-pub use section::FileProblem;
 pub use text::default_text;
-
-/// A configuration file may be this large.
-pub const FILE_SIZE_MAX_BYTES: u64 = 1 << 20;
 
 /// The keys of the file.
 const KEYS: [&str; 4] = ["limits", "service_label", "views", "metric_relabel_configs"];
@@ -47,17 +42,17 @@ pub struct FileConfig {
 pub enum FileError {
     /// It cannot be read.
     Read(io::Error),
-    /// It is larger than [`FILE_SIZE_MAX_BYTES`].
+    /// It is larger than [`FILE_LENGTH_MAX_BYTES`].
     Size,
     /// What it says cannot be used: all of it, in the order of the file.
-    Contents(Vec<FileProblem>),
+    Contents(Vec<Problem>),
 }
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(error) => write!(f, "cannot be read: {error}"),
-            Self::Size => write!(f, "is larger than {FILE_SIZE_MAX_BYTES} bytes"),
+            Self::Size => write!(f, "is larger than {FILE_LENGTH_MAX_BYTES} bytes"),
             Self::Contents(problems) => {
                 let plural = if problems.len() == 1 { "" } else { "s" };
                 write!(f, "{} problem{plural}", problems.len())?;
@@ -77,8 +72,8 @@ impl FileConfig {
     pub fn load(path: &Path) -> Result<Self, FileError> {
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(FileError::Read)?;
-        file.take(FILE_SIZE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::Read)?;
-        if bytes.len() as u64 > FILE_SIZE_MAX_BYTES {
+        file.take(FILE_LENGTH_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::Read)?;
+        if bytes.len() as u64 > FILE_LENGTH_MAX_BYTES {
             return Err(FileError::Size);
         }
         Self::parse(&bytes).map_err(FileError::Contents)
@@ -88,31 +83,15 @@ impl FileConfig {
     ///
     /// # Errors
     /// All problems, in the order of the file.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Vec<FileProblem>> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+        let root = yaml::parse(bytes).map_err(|problem| vec![problem])?;
         let mut problems = Problems::default();
-        let config = Self::read(bytes, &mut problems);
-        let problems = problems.into_list();
-        config.filter(|_| problems.is_empty()).ok_or(problems)
+        let config = Self::read(&At::top(&root), &mut problems);
+        problems.unless_any(config)
     }
 
-    fn read(bytes: &[u8], problems: &mut Problems) -> Option<Self> {
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-                problems.add(line, "", "is not UTF-8");
-                return None;
-            }
-        };
-        let root = match yaml::parse(text) {
-            Ok(root) => root,
-            Err(error) => {
-                problems.add(error.line, "", format!("is not YAML: {}", error.message));
-                return None;
-            }
-        };
-        let section = Section::new(At { node: &root, path: "" }, &KEYS, problems);
+    fn read(at: &At<'_>, problems: &mut Problems) -> Self {
+        let section = Section::new(at, &KEYS, problems);
         let limits = section.read("limits", problems, limits::read);
         let service_label = section.read("service_label", problems, service_label);
         let views = section.each("views", views::VIEWS_MAX, problems, views::read);
@@ -121,17 +100,17 @@ impl FileConfig {
         let views = views.unwrap_or_default();
         views::check_all(&views, problems);
         let views = views.into_iter().map(|view| view.rule).collect();
-        Some(Self {
+        Self {
             limits: limits.unwrap_or_default(),
             service_label: service_label.flatten(),
             rules: Rules { views, relabel: relabel.unwrap_or_default() },
-        })
+        }
     }
 }
 
 /// The name of a label; an empty one is none.
-fn service_label(at: At<'_>, problems: &mut Problems) -> Option<Option<Box<str>>> {
-    let name = section::text(at, problems)?;
+fn service_label(at: &At<'_>, problems: &mut Problems) -> Option<Option<Box<str>>> {
+    let name = yaml::text(at, problems)?;
     if name.is_empty() {
         return Some(None);
     }

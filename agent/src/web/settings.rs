@@ -19,7 +19,7 @@ use rustls::ServerConfig;
 use super::files::Files;
 use super::tls;
 use crate::config::parse_duration;
-use crate::yaml::{self, Place, Problem, Problems, Section};
+use crate::yaml::{self, At, Entry, Place, Problem, Problems, Section, Value, flag, text};
 
 /// Users at most: who has more needs another kind of authentication.
 pub const USERS_MAX: usize = 1024;
@@ -35,6 +35,10 @@ const HEADERS: [(&str, HeaderName, &[&str]); 5] = [
     ("X-XSS-Protection", X_XSS_PROTECTION, &[]),
     ("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY, &[]),
 ];
+
+/// The keys of the file.
+const KEYS: [&str; 4] =
+    ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
 
 /// What the file says, as used.
 #[derive(Debug, Clone, Default)]
@@ -80,38 +84,32 @@ pub(super) fn read(path: &Path) -> Reading {
     let mut files = Files::default();
     let outcome = match files.read(path) {
         Ok(bytes) => parse(path, &bytes, &mut files),
-        Err(error) => Err(vec![whole(format!("cannot be read: {error}"))]),
+        Err(error) => {
+            let message = format!("cannot be read: {error}");
+            Err(vec![Problem { place: Place::top(), message }])
+        }
     };
     Reading { files, outcome }
 }
 
-fn whole(message: String) -> Problem {
-    Problem { place: Place { line: 1, column: 1, path: String::new() }, message }
-}
-
 fn parse(path: &Path, bytes: &[u8], files: &mut Files) -> Result<WebSettings, Vec<Problem>> {
-    let text = str::from_utf8(bytes).map_err(|_| vec![whole("is not UTF-8".to_owned())])?;
-    let node = yaml::parse(text).map_err(|problem| vec![problem])?;
+    let node = yaml::parse(bytes).map_err(|problem| vec![problem])?;
     let mut reader = Reader {
         directory: path.parent().unwrap_or(Path::new("")).to_owned(),
         files,
         problems: Problems::default(),
         warnings: Problems::default(),
     };
-    let mut top = Section::top(&node, &mut reader.problems);
-    let tls = top.section("tls_server_config", &mut reader.problems);
-    let http = top.section("http_server_config", &mut reader.problems);
-    let users = top.section("basic_auth_users", &mut reader.problems);
-    let rate_limit = top.section("rate_limit", &mut reader.problems);
-    top.finish(&mut reader.problems);
+    let section = Section::new(&At::top(&node), &KEYS, &mut reader.problems);
+    let [tls, http, users, rate_limit] = KEYS.map(|key| section.at(key));
     let settings = WebSettings {
-        tls: tls::read(tls, &mut reader),
-        headers: reader.http(http),
-        users: reader.users(users),
-        rate_limit: reader.rate_limit(rate_limit),
+        tls: tls.and_then(|at| tls::read(at, &mut reader)),
+        headers: http.map(|at| reader.http(at)).unwrap_or_default(),
+        users: users.map(|at| reader.users(at)).unwrap_or_default(),
+        rate_limit: rate_limit.and_then(|at| reader.rate_limit(at)),
         warnings: std::mem::take(&mut reader.warnings).into_sorted(),
     };
-    if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems.into_sorted()) }
+    reader.problems.unless_any(settings)
 }
 
 /// What the parts of the file are read with.
@@ -124,54 +122,59 @@ pub(super) struct Reader<'f> {
 }
 
 impl Reader<'_> {
-    fn http(&mut self, mut section: Section<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    fn http(&mut self, at: &At<'_>) -> Vec<(HeaderName, HeaderValue)> {
+        let problems = &mut self.problems;
+        let section = Section::new(at, &["http2", "headers"], problems);
         // Accepted, and without effect: the server speaks HTTP/1.1 only, and offers no other.
-        section.boolean("http2", &mut self.problems);
-        let headers = section.section("headers", &mut self.problems);
-        section.finish(&mut self.problems);
+        section.read("http2", problems, flag);
+        let Some(headers) = section.at("headers") else { return Vec::new() };
+        let headers = Section::open(headers, "a mapping of headers to their values", problems);
         let mut found = Vec::new();
-        for (place, key, node) in headers.into_entries() {
+        for Entry { key, key_place: place, at } in headers.into_entries() {
             let Some((_, name, allowed)) = HEADERS.iter().find(|header| header.0 == key) else {
                 let names: Vec<&str> = HEADERS.iter().map(|header| header.0).collect();
                 let names = names.join(", ");
-                self.problems.add(&place, format!("cannot be set: must be one of {names}"));
+                problems.add(&place, format!("cannot be set: must be one of {names}"));
                 continue;
             };
-            let text = node.text(&place, &mut self.problems).unwrap_or_default();
-            if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
-                self.problems.add(&place, format!("must be one of {}", allowed.join(", ")));
-            } else if let Ok(value) = HeaderValue::from_str(&text) {
-                found.extend((!text.is_empty()).then(|| (name.clone(), value)));
+            let is_null = at.node.value == Value::Null;
+            let value = if is_null { Some(String::new()) } else { text(&at, problems) };
+            let Some(value) = value else { continue };
+            if !allowed.is_empty() && !allowed.contains(&value.as_str()) {
+                problems.add(&place, format!("must be one of {}", allowed.join(", ")));
+            } else if let Ok(header) = HeaderValue::from_str(&value) {
+                found.extend((!value.is_empty()).then(|| (name.clone(), header)));
             } else {
-                self.problems.add(&place, "must be one line of visible characters");
+                problems.add(&place, "must be one line of visible characters");
             }
         }
         found
     }
 
-    fn users(&mut self, section: Section<'_>) -> BTreeMap<String, String> {
-        let at = section.place().clone();
+    fn users(&mut self, at: &At<'_>) -> BTreeMap<String, String> {
+        let problems = &mut self.problems;
+        let what = "a mapping of users to the hashes of their passwords";
         let mut users = BTreeMap::new();
-        for (place, user, node) in section.into_entries() {
-            let hash = node.text(&place, &mut self.problems).unwrap_or_default();
-            if !is_bcrypt(&hash) {
-                self.problems.add(
-                    &place,
+        for user in Section::open(at, what, problems).into_entries() {
+            let hash = user.at.node.text().unwrap_or_default();
+            if !is_bcrypt(hash) {
+                problems.add(
+                    &user.key_place,
                     "must be the bcrypt hash of the password, as `htpasswd -nBC 10 USER` prints it",
                 );
             }
-            users.insert(user.to_owned(), hash);
+            users.insert(user.key.to_owned(), hash.to_owned());
         }
         if users.len() > USERS_MAX {
-            self.problems.add(&at, format!("must be {USERS_MAX} users at most"));
+            at.problem(problems, format!("must be {USERS_MAX} users at most"));
         }
         users
     }
 
-    fn rate_limit(&mut self, mut section: Section<'_>) -> Option<RateLimit> {
-        let interval = section.text("interval", &mut self.problems);
-        let burst = section.text("burst", &mut self.problems);
-        section.finish(&mut self.problems);
+    fn rate_limit(&mut self, at: &At<'_>) -> Option<RateLimit> {
+        let section = Section::new(at, &["interval", "burst"], &mut self.problems);
+        let interval = section.setting("interval", &mut self.problems, text);
+        let burst = section.setting("burst", &mut self.problems, text);
         let burst_count = burst.as_ref().map_or(Some(0), |burst| burst.value.parse().ok());
         if let (None, Some(burst)) = (burst_count, &burst) {
             let high = u32::MAX;

@@ -119,7 +119,7 @@ fn keeps_scheme(old: &WebSettings, new: WebSettings) -> Result<WebSettings, Vec<
     if old.tls.is_some() == new.tls.is_some() {
         return Ok(new);
     }
-    let place = Place { line: 1, column: 1, path: "tls_server_config".to_owned() };
+    let place = Place { path: "tls_server_config".to_owned(), ..Place::top() };
     let message = "TLS can be switched on and off by a restart only".to_owned();
     Err(vec![Problem { place, message }])
 }

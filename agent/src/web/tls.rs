@@ -16,7 +16,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtoco
 
 use super::clients::{self, ClientAuth};
 use super::settings::Reader;
-use crate::yaml::{List, Place, Section, Setting};
+use crate::yaml::{At, List, Place, Section, Setting, flag, text, texts};
 
 /// Suites that Go knows and rustls does not: without forward secrecy, or in CBC mode.
 const SUITES_ABSENT: [&str; 8] = [
@@ -28,6 +28,22 @@ const SUITES_ABSENT: [&str; 8] = [
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+];
+
+const KEYS: [&str; 13] = [
+    "cert_file",
+    "cert",
+    "key_file",
+    "key",
+    "client_ca_file",
+    "client_ca",
+    "client_auth_type",
+    "client_allowed_sans",
+    "min_version",
+    "max_version",
+    "cipher_suites",
+    "curve_preferences",
+    "prefer_server_cipher_suites",
 ];
 
 /// The section as written.
@@ -54,21 +70,22 @@ struct Pem {
 }
 
 /// Reads `tls_server_config`; nothing in it means no TLS.
-pub(super) fn read(section: Section<'_>, reader: &mut Reader<'_>) -> Option<Arc<ServerConfig>> {
+pub(super) fn read(at: &At<'_>, reader: &mut Reader<'_>) -> Option<Arc<ServerConfig>> {
+    let section = Section::new(at, &KEYS, &mut reader.problems);
     if section.is_empty() {
         return None;
     }
-    let place = section.place().clone();
-    let written = Written::read(section, reader);
-    let chain = written.chain(&place, reader);
-    let key = written.key(&place, reader);
-    let versions = written.versions(&place, reader);
+    let place = section.place();
+    let written = Written::read(&section, reader);
+    let chain = written.chain(place, reader);
+    let key = written.key(place, reader);
+    let versions = written.versions(place, reader);
     let provider = Arc::new(CryptoProvider {
         cipher_suites: written.suites(&versions, reader),
         kx_groups: written.groups(reader),
         ..ring::default_provider()
     });
-    let verifier = written.verifier(&place, &provider, reader);
+    let verifier = written.verifier(place, &provider, reader);
     if !reader.problems.is_empty() {
         return None;
     }
@@ -79,7 +96,7 @@ pub(super) fn read(section: Section<'_>, reader: &mut Reader<'_>) -> Option<Arc<
             Some(Arc::new(config))
         }
         Err(error) => {
-            let place = written.key.as_ref().map_or(&place, |key| &key.place);
+            let place = written.key.as_ref().map_or(place, |key| &key.place);
             let message = format!("certificate and key cannot be used together: {error}");
             reader.problems.add(place, message);
             None
@@ -101,26 +118,24 @@ fn build(
 }
 
 impl Written {
-    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
-        let cert = reader.pem(&mut section, ["cert_file", "cert"]);
-        let key = reader.pem(&mut section, ["key_file", "key"]);
-        let client_ca = reader.pem(&mut section, ["client_ca_file", "client_ca"]);
+    fn read(section: &Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let cert = reader.pem(section, ["cert_file", "cert"]);
+        let key = reader.pem(section, ["key_file", "key"]);
+        let client_ca = reader.pem(section, ["client_ca_file", "client_ca"]);
         let problems = &mut reader.problems;
-        let prefers = section.boolean("prefer_server_cipher_suites", problems);
-        let written = Self {
+        let prefers = section.read("prefer_server_cipher_suites", problems, flag);
+        Self {
             cert,
             key,
             client_ca,
-            client_auth: section.text("client_auth_type", problems),
-            allowed_names: section.texts("client_allowed_sans", problems),
-            min_version: section.text("min_version", problems),
-            max_version: section.text("max_version", problems),
-            suites: section.texts("cipher_suites", problems),
-            curves: section.texts("curve_preferences", problems),
+            client_auth: section.setting("client_auth_type", problems, text),
+            allowed_names: section.setting("client_allowed_sans", problems, texts),
+            min_version: section.setting("min_version", problems, text),
+            max_version: section.setting("max_version", problems, text),
+            suites: section.setting("cipher_suites", problems, texts),
+            curves: section.setting("curve_preferences", problems, texts),
             prefers_own_order: prefers.unwrap_or(true),
-        };
-        section.finish(problems);
-        written
+        }
     }
 
     fn chain(
@@ -330,10 +345,10 @@ fn roots(ca: &Pem, reader: &mut Reader<'_>) -> Option<RootCertStore> {
 
 impl Reader<'_> {
     /// The contents of the file named under the first key, or the text under the second.
-    fn pem(&mut self, section: &mut Section<'_>, keys: [&'static str; 2]) -> Option<Pem> {
+    fn pem(&mut self, section: &Section<'_>, keys: [&str; 2]) -> Option<Pem> {
         let not_empty = |setting: &Setting<String>| !setting.value.is_empty();
-        let file = section.text(keys[0], &mut self.problems).filter(not_empty);
-        let text = section.text(keys[1], &mut self.problems).filter(not_empty);
+        let file = section.setting(keys[0], &mut self.problems, text).filter(not_empty);
+        let text = section.setting(keys[1], &mut self.problems, text).filter(not_empty);
         let Some(file) = file else {
             let Setting { place, value } = text?;
             return Some(Pem { place, source: "it".to_owned(), bytes: Some(value.into_bytes()) });

@@ -1,64 +1,67 @@
-//! Values out of nodes, and everything that is wrong with them.
+//! Values by their keys, and everything that is wrong with the keys.
 
-use std::fmt;
+use std::collections::HashMap;
 
-use super::node::{Entry, Node, Value};
+use super::node::{Node, Value, shortened};
+use super::problem::{Place, Problems};
 
-/// Where something stands in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Line, from 1.
-    pub line: u64,
-    /// Column, from 1.
-    pub column: u64,
-    /// Keys and indices from the top, as `a.b[2]`; empty for the file itself.
-    pub path: String,
-}
-
-/// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where.
+/// A value, and where it stands.
+#[derive(Debug, Clone)]
+pub struct At<'n> {
+    /// The value.
+    pub node: &'n Node,
+    /// Its place.
     pub place: Place,
-    /// What is wrong, and what would be right.
-    pub message: String,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.place.line, self.place.column)?;
-        if !self.place.path.is_empty() {
-            write!(f, "{}: ", self.place.path)?;
+impl<'n> At<'n> {
+    /// The whole file.
+    pub fn top(node: &'n Node) -> Self {
+        Self::of(node, String::new())
+    }
+
+    fn of(node: &'n Node, path: String) -> Self {
+        Self { node, place: Place { line: node.line, column: node.column, path } }
+    }
+
+    /// Notes a problem with this value.
+    pub fn problem(&self, problems: &mut Problems, message: impl Into<String>) {
+        problems.add(&self.place, message);
+    }
+
+    /// Notes that it must be something else.
+    pub fn expected(&self, problems: &mut Problems, what: &str) {
+        self.problem(problems, format!("must be {what}, not {}", self.node.describe()));
+    }
+
+    /// The elements of a list; `None` if it is none.
+    pub fn elements(&self) -> Option<impl ExactSizeIterator<Item = At<'n>>> {
+        let Value::List(nodes) = &self.node.value else { return None };
+        let element = |(index, node)| At::of(node, format!("{}[{index}]", self.place.path));
+        Some(nodes.iter().enumerate().map(element))
+    }
+
+    /// Reads each element of a list; says so if it is none or too long.
+    pub fn each<T>(
+        &self,
+        count_max: usize,
+        problems: &mut Problems,
+        mut read: impl FnMut(&At<'n>, &mut Problems) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Some(elements) = self.elements() else {
+            self.expected(problems, "a list");
+            return None;
+        };
+        if elements.len() > count_max {
+            let message = format!("has {} elements; at most {count_max} fit", elements.len());
+            self.problem(problems, message);
+            return None;
         }
-        f.write_str(&self.message)
+        Some(elements.filter_map(|at| read(&at, problems)).collect())
     }
 }
 
-/// The mistakes of a file.
-#[derive(Debug, Default)]
-pub struct Problems {
-    list: Vec<Problem>,
-}
-
-impl Problems {
-    /// Notes one more.
-    pub fn add(&mut self, place: &Place, message: impl Into<String>) {
-        self.list.push(Problem { place: place.clone(), message: message.into() });
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// All, in the order of their lines.
-    pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.list.sort_by_key(|problem| (problem.place.line, problem.place.column));
-        self.list
-    }
-}
-
-/// A value that was written, with its place.
+/// A value that was read, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
     /// Where it stands.
@@ -70,38 +73,74 @@ pub struct Setting<T> {
 /// A list with the place of the whole.
 pub type List<T> = Setting<Vec<Setting<T>>>;
 
-/// A mapping from which values are asked for by name. What was not asked for is unknown.
+/// One key of a mapping.
+#[derive(Debug)]
+pub struct Entry<'n> {
+    /// The key.
+    pub key: &'n str,
+    /// Where the key stands.
+    pub key_place: Place,
+    /// What it stands for.
+    pub at: At<'n>,
+}
+
+/// A mapping from which values are asked for by name.
 #[derive(Debug)]
 pub struct Section<'n> {
     place: Place,
-    entries: &'n [Entry],
-    known: Vec<&'static str>,
+    entries: Vec<Entry<'n>>,
 }
 
 impl<'n> Section<'n> {
-    /// The top of a file, which has to be a mapping or empty.
-    pub fn top(node: &'n Node, problems: &mut Problems) -> Self {
-        let place = Place { line: node.line, column: node.column, path: String::new() };
-        Self::of(node, place, problems)
+    /// A mapping that may have certain keys; nothing at all is one without entries. Other keys,
+    /// and those that stand twice, are problems.
+    pub fn new(at: &At<'n>, known: &[&str], problems: &mut Problems) -> Self {
+        if !matches!(at.node.value, Value::Map(_) | Value::Null) {
+            at.expected(problems, &format!("a mapping with the keys {}", known.join(", ")));
+        }
+        let mut section = Self::of(at, problems);
+        section.entries.retain(|entry| {
+            let is_known = known.contains(&entry.key);
+            if !is_known {
+                problems.add(&entry.key_place, unknown(entry.key, known));
+            }
+            is_known
+        });
+        section
     }
 
-    fn of(node: &'n Node, place: Place, problems: &mut Problems) -> Self {
-        let entries: &[Entry] = match &node.value {
-            Value::Map(entries) => entries,
-            Value::Null => &[],
-            Value::Scalar { .. } | Value::List(_) => {
-                problems.add(&place, "must be a mapping of keys to values");
-                &[]
-            }
-        };
-        for (index, entry) in entries.iter().enumerate() {
-            if entries.iter().take(index).any(|earlier| earlier.key == entry.key) {
-                let (line, column) = (entry.line, entry.column);
-                let place = Place { line, column, path: join(&place.path, &entry.key) };
-                problems.add(&place, "is there twice: keep one of them");
+    /// A mapping whose keys may have any names. What stands in its stead is not shown: it may be
+    /// a password.
+    pub fn open(at: &At<'n>, what: &str, problems: &mut Problems) -> Self {
+        match at.node.value {
+            Value::Map(_) | Value::Null => {}
+            Value::List(_) => at.problem(problems, format!("must be {what}, not a list")),
+            _ => at.problem(problems, format!("must be {what}, not a single value")),
+        }
+        Self::of(at, problems)
+    }
+
+    fn of(at: &At<'n>, problems: &mut Problems) -> Self {
+        let nodes = if let Value::Map(entries) = &at.node.value { entries.as_slice() } else { &[] };
+        let mut lines = HashMap::new();
+        let mut section = Self { place: at.place.clone(), entries: Vec::new() };
+        for (key_node, node) in nodes {
+            let (line, column) = (key_node.line, key_node.column);
+            let Some(key) = key_node.text() else {
+                let place = Place { line, column, ..at.place.clone() };
+                problems.add(&place, format!("{} cannot be a key", key_node.describe()));
+                continue;
+            };
+            let at = At::of(node, section.path_of(key));
+            let key_place = Place { line, column, path: at.place.path.clone() };
+            if let Some(first) = lines.insert(key, line) {
+                let message = format!("stands twice; remove one (the other is at line {first})");
+                problems.add(&key_place, message);
+            } else {
+                section.entries.push(Entry { key, key_place, at });
             }
         }
-        Self { place, entries, known: Vec::new() }
+        section
     }
 
     /// Where the section stands.
@@ -114,107 +153,91 @@ impl<'n> Section<'n> {
         self.entries.is_empty()
     }
 
-    /// Every key with its value, whatever their names; then all of them are known.
-    pub fn into_entries(self) -> impl Iterator<Item = (Place, &'n str, &'n Node)> {
-        let path = self.place.path;
-        self.entries.iter().map(move |entry| {
-            let (line, column) = (entry.line, entry.column);
-            let place = Place { line, column, path: join(&path, &entry.key) };
-            (place, entry.key.as_str(), &entry.node)
-        })
+    /// Every key with its value.
+    pub fn into_entries(self) -> impl ExactSizeIterator<Item = Entry<'n>> {
+        self.entries.into_iter()
     }
 
-    fn get(&mut self, key: &'static str) -> Option<(Place, &'n Node)> {
-        self.known.push(key);
-        let node = &self.entries.iter().find(|entry| entry.key == key)?.node;
-        let (line, column) = (node.line, node.column);
-        Some((Place { line, column, path: join(&self.place.path, key) }, node))
+    /// The value of a key; one that is null is as good as none.
+    pub fn at(&self, key: &str) -> Option<&At<'n>> {
+        let own = self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.at);
+        own.filter(|at| at.node.value != Value::Null)
     }
 
-    /// The section under a key; an empty one if the key is not there.
-    pub fn section(&mut self, key: &'static str, problems: &mut Problems) -> Self {
-        match self.get(key) {
-            Some((place, node)) => Self::of(node, place, problems),
-            None => {
-                let place = Place { path: join(&self.place.path, key), ..self.place.clone() };
-                Self { place, entries: &[], known: Vec::new() }
-            }
-        }
+    /// Where a value stands, or would.
+    pub fn place_of(&self, key: &str) -> Place {
+        let would = || Place { path: self.path_of(key), ..self.place.clone() };
+        self.at(key).map_or_else(would, |at| at.place.clone())
     }
 
-    /// A text; `None` if it is not there, or null.
-    pub fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<Setting<String>> {
-        let (place, node) = self.get(key)?;
-        let value = text_of(node, &place, problems)?;
-        Some(Setting { place, value })
+    fn path_of(&self, key: &str) -> String {
+        // A key of the file's writer may be anything; the message stays one line.
+        let key = shortened(key).escape_debug().to_string();
+        if self.place.path.is_empty() { key } else { format!("{}.{key}", self.place.path) }
     }
 
-    /// A boolean; `None` if it is not there, or null.
-    pub fn boolean(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
-        let (place, node) = self.get(key)?;
-        match &node.value {
-            Value::Null => None,
-            Value::Scalar { boolean: Some(value), .. } => Some(*value),
-            _ => {
-                problems.add(&place, "must be true or false");
-                None
-            }
-        }
+    /// Reads a value by a function that notes a problem where it returns nothing.
+    pub fn read<T>(
+        &self,
+        key: &str,
+        problems: &mut Problems,
+        read: impl FnOnce(&At<'n>, &mut Problems) -> Option<T>,
+    ) -> Option<T> {
+        read(self.at(key)?, problems)
     }
 
-    /// A list of texts; `None` if it is not there, or null.
-    pub fn texts(&mut self, key: &'static str, problems: &mut Problems) -> Option<List<String>> {
-        let (place, node) = self.get(key)?;
-        let nodes = match &node.value {
-            Value::List(nodes) => nodes,
-            Value::Null => return None,
-            Value::Scalar { .. } | Value::Map(_) => {
-                problems.add(&place, "must be a list");
-                return None;
-            }
-        };
-        let mut value = Vec::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
-            let path = format!("{}[{index}]", place.path);
-            let place = Place { line: node.line, column: node.column, path };
-            let text = text_of(node, &place, problems);
-            value.extend(text.map(|value| Setting { place, value }));
-        }
-        Some(Setting { place, value })
+    /// Reads a value, and keeps its place beside it.
+    pub fn setting<T>(
+        &self,
+        key: &str,
+        problems: &mut Problems,
+        read: impl FnOnce(&At<'n>, &mut Problems) -> Option<T>,
+    ) -> Option<Setting<T>> {
+        let at = self.at(key)?;
+        Some(Setting { place: at.place.clone(), value: read(at, problems)? })
     }
 
-    /// Notes every key that was not asked for.
-    pub fn finish(self, problems: &mut Problems) {
-        for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
-            let (line, column) = (entry.line, entry.column);
-            let place = Place { line, column, path: join(&self.place.path, &entry.key) };
-            let known = self.known.join(", ");
-            problems.add(&place, format!("unknown key: must be one of {known}"));
-        }
+    /// Reads each element of a list.
+    pub fn each<T>(
+        &self,
+        key: &str,
+        count_max: usize,
+        problems: &mut Problems,
+        read: impl FnMut(&At<'n>, &mut Problems) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.at(key)?.each(count_max, problems, read)
     }
 }
 
-/// The text of a scalar, quoted or not; anything else is a problem, null is nothing.
-pub(super) fn text_of(node: &Node, place: &Place, problems: &mut Problems) -> Option<String> {
-    match &node.value {
-        Value::Null => None,
-        Value::Scalar { text, .. } => Some(text.clone()),
-        Value::List(_) | Value::Map(_) => {
-            problems.add(place, "must be a single value");
-            None
+fn unknown(name: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|own| (distance(name, own), own)).min();
+    match nearest {
+        Some((distance, own)) if distance <= own.len() / 3 => {
+            format!("is not known; did you mean {own}?")
+        }
+        _ => format!("is not known; the keys here are {}", known.join(", ")),
+    }
+}
+
+/// Letters to add, remove or change to get from one word to the other.
+fn distance(one: &str, other: &str) -> usize {
+    const LENGTH_MAX: usize = 64;
+    if one.len() > LENGTH_MAX {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (at, own) in one.chars().enumerate() {
+        let mut left = at + 1;
+        let mut corner = at;
+        for (above, letter) in row.iter_mut().skip(1).zip(other.chars()) {
+            let changed = corner + usize::from(own != letter);
+            corner = *above;
+            *above = changed.min(left + 1).min(corner + 1);
+            left = *above;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = at + 1;
         }
     }
-}
-
-impl Node {
-    /// Its text if it is a scalar; anything else but null is a problem.
-    pub fn text(&self, place: &Place, problems: &mut Problems) -> Option<String> {
-        text_of(self, place, problems)
-    }
-}
-
-fn join(path: &str, key: &str) -> String {
-    // A key of the file's writer may be anything; the message stays one line.
-    let key = key.escape_debug();
-    if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
+    row.last().copied().unwrap_or(usize::MAX)
 }

@@ -220,7 +220,7 @@ fn every_problem_is_told_with_its_line_and_the_agent_does_not_start() {
         ":6:19: tls_server_config.cipher_suites[0]: must be one of TLS_AES_256_GCM_SHA384,",
         ":7:23: tls_server_config.curve_preferences[0]: must be one of X25519,",
         ":10:5: http_server_config.headers.Server: cannot be set: must be one of",
-        ":11:3: http_server_config.http9: unknown key: must be one of http2, headers",
+        ":11:3: http_server_config.http9: is not known; did you mean http2?",
         ":13:3: basic_auth_users.alice: must be the bcrypt hash of the password",
         ":15:13: rate_limit.interval: must be a duration",
     ];

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::section::{At, Problems, Section, format_bytes};
+use super::units::{self, format_bytes};
 use crate::config::duration;
 use crate::limits::{Limits, RETENTION_MAX_NS};
+use crate::yaml::{At, Problems, Section, number};
 
 /// How a limit is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,18 +282,18 @@ const LIMITS: &[LimitKey] = &[
 ];
 
 /// Reads the section.
-pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
+pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<Limits> {
     let keys: Vec<&str> = LIMITS.iter().map(|limit| limit.key).collect();
     let section = Section::new(at, &keys, problems);
     let mut limits = Limits::default();
     for limit in LIMITS {
         let range = (limit.low, limit.high);
         let value = match limit.form {
-            Form::Count => section.number(limit.key, range, problems),
-            Form::Bytes => section.bytes(limit.key, range, problems),
+            Form::Count => section.read(limit.key, problems, number(range)),
+            Form::Bytes => section.read(limit.key, problems, units::bytes(range)),
             Form::Duration => {
                 let range = (Duration::from_nanos(limit.low), Duration::from_nanos(limit.high));
-                let value = section.duration(limit.key, range, problems);
+                let value = section.read(limit.key, problems, units::duration(range));
                 value.and_then(|value| u64::try_from(value.as_nanos()).ok())
             }
         };
@@ -300,7 +301,7 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
             (limit.field)(&mut limits).set(value);
         }
     }
-    fit_unset(&mut limits, |key| section.node(key).is_none());
+    fit_unset(&mut limits, |key| section.at(key).is_none());
     if let Err(error) = limits.validate() {
         let is_own = |limit: &&LimitKey| error.field.starts_with(limit.key);
         // Of `memory_max` and its like the longest key that fits.
@@ -309,7 +310,7 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<Limits> {
             let (least, most) = (limit.form.write(error.least), limit.form.write(error.most));
             let value = limit.form.write(error.value);
             let message = format!("must be from {least} to {most} beside the others, not {value}");
-            problems.add(section.line_of(limit.key), &section.path_of(limit.key), message);
+            problems.add(&section.place_of(limit.key), message);
         }
     }
     Some(limits)

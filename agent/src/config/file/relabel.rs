@@ -2,8 +2,8 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::section::{At, Problems, Section, text, word};
 use crate::rule::relabel::{Action, RelabelRule, VALUE_LENGTH_MAX_BYTES, is_label_name};
+use crate::yaml::{At, Problems, Section, text, word};
 
 /// As many rules may stand in the file: each is tried on each series that appears.
 pub(super) const RULES_MAX: usize = 256;
@@ -14,11 +14,10 @@ const LABELS_MAX: usize = 32;
 pub(super) const KEYS: [&str; 6] =
     ["source_labels", "separator", "regex", "target_label", "replacement", "action"];
 
-pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<RelabelRule> {
+pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<RelabelRule> {
     let section = Section::new(at, &KEYS, problems);
     let action = section.read("action", problems, |at, problems| {
-        let is_hashmod = matches!(&at.node.value, super::yaml::Value::Text(t) if t == "hashmod");
-        if is_hashmod {
+        if at.node.text() == Some("hashmod") {
             at.problem(
                 problems,
                 "hashmod is not offered here; use it in the server's scrape config",
@@ -28,11 +27,11 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<RelabelRule> {
         word(at, &Action::ALL, problems)
     });
     // A rule whose action is not known is still looked through.
-    let action = action.or_else(|| section.node("action").is_none().then_some(Action::Replace));
+    let action = action.or_else(|| section.at("action").is_none().then_some(Action::Replace));
     let source_labels = section.each("source_labels", LABELS_MAX, problems, source_label);
-    let separator = section.text("separator", problems);
+    let separator = section.read("separator", problems, text);
     let regex = section.read("regex", problems, regex);
-    let target_label = section.text("target_label", problems);
+    let target_label = section.read("target_label", problems, text);
     let replacement = section.read("replacement", problems, replacement);
     let action = action?;
     let rule = RelabelRule {
@@ -53,7 +52,7 @@ fn anchored(expression: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(&anchored).size_limit(REGEX_SIZE_MAX_BYTES).build()
 }
 
-fn regex(at: At<'_>, problems: &mut Problems) -> Option<Regex> {
+fn regex(at: &At<'_>, problems: &mut Problems) -> Option<Regex> {
     let expression = text(at, problems)?;
     // By itself first: `a)(b` must not become right by what is put around it.
     let compiled = RegexBuilder::new(&expression).size_limit(REGEX_SIZE_MAX_BYTES).build();
@@ -72,7 +71,7 @@ fn regex(at: At<'_>, problems: &mut Problems) -> Option<Regex> {
     }
 }
 
-fn source_label(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
+fn source_label(at: &At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     let name = text(at, problems)?;
     if matches!(name.as_str(), "le" | "quantile") {
         let message = "is not there yet when rules are applied; a view sets buckets and quantiles";
@@ -87,7 +86,7 @@ fn source_label(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     Some(name.into())
 }
 
-fn replacement(at: At<'_>, problems: &mut Problems) -> Option<String> {
+fn replacement(at: &At<'_>, problems: &mut Problems) -> Option<String> {
     let replacement = text(at, problems)?;
     if replacement.len() > VALUE_LENGTH_MAX_BYTES {
         at.problem(problems, format!("must have {VALUE_LENGTH_MAX_BYTES} bytes at most"));
@@ -114,25 +113,25 @@ fn check(rule: &RelabelRule, section: &Section<'_>, problems: &mut Problems) {
     let action = Action::ALL.iter().find(|(_, action)| *action == rule.action);
     let action = action.map_or("", |(name, _)| name);
     for key in KEYS.into_iter().filter(|key| !may_use.contains(key)) {
-        if section.node(key).is_some() {
+        if section.at(key).is_some() {
             let message = format!("has no effect with the action {action}; remove it");
-            problems.add(section.line_of(key), &section.path_of(key), message);
+            problems.add(&section.place_of(key), message);
         }
     }
     let needs_source = !matches!(rule.action, Replace | LabelMap | LabelDrop | LabelKeep);
-    if needs_source && section.node("source_labels").is_none() {
+    if needs_source && section.at("source_labels").is_none() {
         let message = format!("needs source_labels for the action {action}");
-        problems.add(section.line(), section.path(), message);
+        problems.add(section.place(), message);
     }
     if needs_target && rule.target_label.is_empty() {
         let message = format!("needs a target_label for the action {action}");
-        problems.add(section.line(), section.path(), message);
+        problems.add(section.place(), message);
     }
     let is_template = rule.action == Replace && rule.target_label.contains('$');
     let is_set = needs_target && !rule.target_label.is_empty();
     if is_set && !is_template && !is_label_name(&rule.target_label) {
         let message = "must be the name of a label that can be set, as job or __name__, and not \
                        le, quantile or ringmeter_overflow";
-        problems.add(section.line_of("target_label"), &section.path_of("target_label"), message);
+        problems.add(&section.place_of("target_label"), message);
     }
 }

@@ -73,16 +73,16 @@ metric_relabel_configs:
     source_labels: [z]
 "#;
     let expected = [
-        "line 2: limits.series_max: must be a whole number from 1 to 524288, not \"many\"",
-        "line 3: limits.memory_max: must be a size from 16MiB to 64GiB, as 64MiB, not \"64 MB\"",
-        "line 4: limits.pass_duraton_max: is not known; did you mean pass_duration_max?",
-        "line 5: service_label: must be the name of a label, as service, and not le,",
-        "line 7: views[0].metric: must be the name of a metric, in which * stands for any",
-        "line 9: views[1].buckets[1]: must be more than 0.1, the number before it",
-        "line 10: views[1].summary.objectives: must be numbers from 0 to 1, as 0.99",
-        "line 12: views[2].native_histogram.schema: must be a whole number from -4 to 5",
-        "line 15: metric_relabel_configs[0].regex: must be a regular expression of RE2's kind",
-        "line 18: metric_relabel_configs[1].target_label: has no effect with the action drop",
+        "2:15: limits.series_max: must be a whole number from 1 to 524288, not \"many\"",
+        "3:15: limits.memory_max: must be a size from 16MiB to 64GiB, as 64MiB, not \"64 MB\"",
+        "4:3: limits.pass_duraton_max: is not known; did you mean pass_duration_max?",
+        "5:16: service_label: must be the name of a label, as service, and not le,",
+        "7:13: views[0].metric: must be the name of a metric, in which * stands for any",
+        "9:20: views[1].buckets[1]: must be more than 0.1, the number before it",
+        "10:27: views[1].summary.objectives: must be numbers from 0 to 1, as 0.99",
+        "12:32: views[2].native_histogram.schema: must be a whole number from -4 to 5",
+        "15:12: metric_relabel_configs[0].regex: must be a regular expression of RE2's kind",
+        "18:19: metric_relabel_configs[1].target_label: has no effect with the action drop",
     ];
     let found = problems(text);
     assert_eq!(found.len(), expected.len(), "{found:#?}");
@@ -94,63 +94,63 @@ metric_relabel_configs:
 #[test]
 fn each_mistake_is_told_where_it_is() {
     let cases = [
-        ("view:\n", "line 1: view: is not known; did you mean views?"),
-        ("nonsense: 1\n", "line 1: nonsense: is not known; the keys here are limits,"),
-        ("views: []\nviews: []\n", "line 2: views: stands twice; remove one"),
-        ("views: {}\n", "line 1: views: must be a list, not a mapping"),
-        ("- a\n", "line 1: must be a mapping with the keys limits,"),
-        ("1: 2\n", "line 1: `1` is not a key"),
-        ("a: [1\nb: 2\n", "line 2: is not YAML: "),
-        ("a: *b\n", "line 1: is not YAML: "),
-        ("limits: {}\n---\nlimits: {}\n", "line 3: is not YAML: "),
-        ("views:\n  - drop: true\n", "line 2: views[0]: needs metric or labels"),
+        ("view:\n", "1:1: view: is not known; did you mean views?"),
+        ("nonsense: 1\n", "1:1: nonsense: is not known; the keys here are limits,"),
+        ("views: []\nviews: []\n", "2:1: views: stands twice; remove one"),
+        ("views: {}\n", "1:8: views: must be a list, not a mapping"),
+        ("- a\n", "1:1: must be a mapping with the keys limits,"),
+        ("1: 2\n", "1:1: 1: is not known; the keys here are limits,"),
+        ("a: [1\nb: 2\n", "2:2: is not YAML: "),
+        ("a: *b\n", "1:4: is not YAML: "),
+        ("limits: {}\n---\nlimits: {}\n", "3:1: is not YAML: "),
+        ("views:\n  - drop: true\n", "2:5: views[0]: needs metric or labels"),
         (
             "views:\n  - metric: a*\n    rename: b\n",
-            "line 3: views[0].rename: gives one name, so metric must be one name",
+            "3:13: views[0].rename: gives one name, so metric must be one name",
         ),
         (
             "views:\n  - metric: a\n    rename: ringmeter_b\n",
-            "line 3: views[0].rename: must be the name of a metric: ",
+            "3:13: views[0].rename: must be the name of a metric: ",
         ),
         (
             "views:\n  - labels: {a: b}\n    buckets: [1]\n",
-            "line 3: views[0].buckets: differs for some series of a metric only: needs rename",
+            "3:14: views[0].buckets: differs for some series of a metric only: needs rename",
         ),
         (
             "views:\n  - metric: a\n    rename: x\n  - metric: b\n    rename: x\n",
-            "line 5: views[1].rename: must be another name than \"x\", which views[0].rename",
+            "5:13: views[1].rename: must be another name than \"x\", which views[0].rename",
         ),
         (
             "views:\n  - metric: a\n    buckets: [1, .inf]\n",
-            "line 3: views[0].buckets: must not have +Inf, which is always there",
+            "3:14: views[0].buckets: must not have +Inf, which is always there",
         ),
         (
             "views:\n  - metric: a\n    summary: {max_age: 0s}\n",
-            "line 3: views[0].summary.max_age: must be a duration from 1s to 24h,",
+            "3:24: views[0].summary.max_age: must be a duration from 1s to 24h,",
         ),
         (
             "views:\n  - metric: a\n    gauge_rule: avg\n",
-            "line 3: views[0].gauge_rule: must be one of sum, min, max, mean, most_recent,",
+            "3:17: views[0].gauge_rule: must be one of sum, min, max, mean, most_recent,",
         ),
         (
             "metric_relabel_configs:\n  - action: hashmod\n",
-            "line 2: metric_relabel_configs[0].action: hashmod is not offered here",
+            "2:13: metric_relabel_configs[0].action: hashmod is not offered here",
         ),
         (
             "metric_relabel_configs:\n  - target_label: le\n",
-            "line 2: metric_relabel_configs[0].target_label: must be the name of a label that",
+            "2:19: metric_relabel_configs[0].target_label: must be the name of a label that",
         ),
         (
             "metric_relabel_configs:\n  - action: keep\n",
-            "line 2: metric_relabel_configs[0]: needs source_labels for the action keep",
+            "2:5: metric_relabel_configs[0]: needs source_labels for the action keep",
         ),
         (
             "metric_relabel_configs:\n  - source_labels: [le]\n    target_label: a\n",
-            "line 2: metric_relabel_configs[0].source_labels[0]: is not there yet",
+            "2:21: metric_relabel_configs[0].source_labels[0]: is not there yet",
         ),
         (
             "metric_relabel_configs:\n  - regex: 'a)(b'\n    target_label: a\n",
-            "line 2: metric_relabel_configs[0].regex: must be a regular expression",
+            "2:12: metric_relabel_configs[0].regex: must be a regular expression",
         ),
     ];
     for (text, expected) in cases {
@@ -159,7 +159,7 @@ fn each_mistake_is_told_where_it_is() {
         assert!(found[0].starts_with(expected), "{}\n{expected}", found[0]);
     }
     let garbage = FileConfig::parse(b"a: 1\n\xff").expect_err("not UTF-8");
-    assert_eq!(garbage[0].to_string(), "line 2: is not UTF-8");
+    assert_eq!(garbage[0].to_string(), "2:1: is not UTF-8");
 }
 
 #[test]
@@ -180,5 +180,5 @@ fn many_problems_are_counted_and_not_all_told() {
         text.push_str(&format!("key{number}: 1\n"));
     }
     let found = problems(&text);
-    assert_eq!((found.len(), found[100].as_str()), (101, "and 400 more problems"));
+    assert_eq!((found.len(), found[100].as_str()), (101, "101:1: and 400 more problems"));
 }

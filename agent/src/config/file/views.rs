@@ -7,12 +7,12 @@ use ringmeter_layout::naming::{
     self, BOUNDS_MAX, GaugeRule, HELP_LENGTH_MAX_BYTES, LABELS_MAX, OBJECTIVES_MAX,
 };
 
-use super::section::{At, Problems, Section, finite, text, word};
-use super::yaml::{Node, Value};
+use super::units::duration;
 use crate::rule::{
     Forms, Glob, LabelGlob, NATIVE_SCHEMA_MAX, NATIVE_SCHEMA_MIN, NATIVE_ZERO_THRESHOLD_MIN,
     NativeView, SummaryView, ViewRule, WindowView,
 };
+use crate::yaml::{At, Entry, Place, Problems, Section, Value, finite, flag, number, text, word};
 
 /// As many views may stand in the file: each is compared with each metric that appears.
 pub(super) const VIEWS_MAX: usize = 256;
@@ -48,35 +48,33 @@ const FORM_KEYS: [&str; 7] =
 /// A view, and where it gives names.
 pub(super) struct WrittenView {
     pub(super) rule: ViewRule,
-    names: Vec<(u64, String, Box<str>)>,
+    names: Vec<(Place, Box<str>)>,
 }
 
-pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<WrittenView> {
+pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<WrittenView> {
     let section = Section::new(at, &KEYS, problems);
     let metric = section.read("metric", problems, glob);
     let labels = section.read("labels", problems, labels);
-    let objectives = |at: At<'_>, problems: &mut Problems| summary(at, problems);
-    let drop = section.flag("drop", problems).unwrap_or(false);
+    let drop = section.read("drop", problems, flag).unwrap_or(false);
     let rename = section.read("rename", problems, metric_name);
     let help = section.read("help", problems, help);
     let unit = section.read("unit", problems, unit);
     let gauge_rule = section.read("gauge_rule", problems, |at, problems| {
         word(at, &GaugeRule::ALL.map(|rule| (rule.as_str(), rule)), problems)
     });
-    let series_max = section.number("series_max", (1, SERIES_MAX), problems);
+    let series_max = section.read("series_max", problems, number((1, SERIES_MAX)));
     let show = section.each("show", 2, problems, |at, problems| {
         word(at, &[("histogram", true), ("summary", false)], problems)
     });
     let buckets = section.read("buckets", problems, buckets);
     let native = section.read("native_histogram", problems, native);
-    let summary = section.read("summary", problems, objectives);
+    let summary = section.read("summary", problems, summary);
     check(&section, problems);
     let forms = forms(show.as_deref(), buckets.is_some() || native.is_some(), summary.is_some());
     let mut names = Vec::new();
     let named = [("rename", &rename), ("summary", &summary.as_ref().and_then(|s| s.name.clone()))];
     for (key, name) in named {
-        let place = || (section.line_of(key), section.path_of(key));
-        names.extend(name.clone().map(|name| (place().0, place().1, name)));
+        names.extend(name.clone().map(|name| (section.place_of(key), name)));
     }
     let rule = ViewRule {
         labels: labels.unwrap_or_default(),
@@ -98,13 +96,13 @@ pub(super) fn read(at: At<'_>, problems: &mut Problems) -> Option<WrittenView> {
 /// Two views must not give the same name: one of them would not be shown.
 pub(super) fn check_all(views: &[WrittenView], problems: &mut Problems) {
     let mut given: Vec<(&str, &str)> = Vec::new();
-    for (line, path, name) in views.iter().flat_map(|view| &view.names) {
+    for (place, name) in views.iter().flat_map(|view| &view.names) {
         match given.iter().find(|(_, earlier)| *earlier == &**name) {
             Some((first, _)) => {
                 let message = format!("must be another name than {name:?}, which {first} gives");
-                problems.add(*line, path, message);
+                problems.add(place, message);
             }
-            None => given.push((path, name)),
+            None => given.push((&place.path, name)),
         }
     }
 }
@@ -122,25 +120,22 @@ fn forms(show: Option<&[bool]>, histogram: bool, summary: bool) -> Option<Forms>
 
 /// What the fields must be together.
 fn check(section: &Section<'_>, problems: &mut Problems) {
-    let is_set = |key: &str| section.node(key).is_some();
-    let is_plain = section
-        .node("metric")
-        .is_some_and(|node| matches!(&node.value, Value::Text(text) if Glob::new(text).is_plain()));
+    let is_set = |key: &str| section.at(key).is_some();
+    let metric = section.at("metric").and_then(|at| at.node.text());
+    let is_plain = metric.is_some_and(|text| Glob::new(text).is_plain());
     if !is_set("metric") && !is_set("labels") {
         let message = "needs metric or labels, or it would select everything";
-        problems.add(section.line(), section.path(), message);
+        problems.add(section.place(), message);
     }
-    let summary_name = match section.node("summary").map(|node| &node.value) {
-        Some(Value::Map(entries)) => {
-            entries.iter().any(|(key, _)| matches!(&key.value, Value::Text(text) if text == "name"))
-        }
+    let summary_name = match section.at("summary").map(|at| &at.node.value) {
+        Some(Value::Map(entries)) => entries.iter().any(|(key, _)| key.text() == Some("name")),
         _ => false,
     };
     for (key, names) in [("rename", is_set("rename")), ("summary", summary_name)] {
         if names && !is_plain {
             let message = "gives one name, so metric must be one name without wildcards; \
                            metric_relabel_configs can rename several by __name__";
-            problems.add(section.line_of(key), &section.path_of(key), message);
+            problems.add(&section.place_of(key), message);
         }
     }
     if !is_set("labels") {
@@ -149,15 +144,15 @@ fn check(section: &Section<'_>, problems: &mut Problems) {
     for key in FORM_KEYS.into_iter().filter(|key| is_set(key) && !is_set("rename")) {
         let message = "differs for some series of a metric only: needs rename, because all series \
                        of a metric have one form";
-        problems.add(section.line_of(key), &section.path_of(key), message);
+        problems.add(&section.place_of(key), message);
     }
     if is_set("series_max") {
         let message = "is for a whole metric; remove labels, or series_max";
-        problems.add(section.line_of("series_max"), &section.path_of("series_max"), message);
+        problems.add(&section.place_of("series_max"), message);
     }
 }
 
-fn glob(at: At<'_>, problems: &mut Problems) -> Option<Glob> {
+fn glob(at: &At<'_>, problems: &mut Problems) -> Option<Glob> {
     let text = text(at, problems)?;
     let is_usable = |c: char| c.is_ascii_alphanumeric() || "_:*?".contains(c);
     if text.is_empty() || text.len() > GLOB_LENGTH_MAX_BYTES || !text.chars().all(is_usable) {
@@ -170,43 +165,29 @@ fn glob(at: At<'_>, problems: &mut Problems) -> Option<Glob> {
     Some(Glob::new(&text))
 }
 
-fn labels(at: At<'_>, problems: &mut Problems) -> Option<Box<[LabelGlob]>> {
-    let Value::Map(entries) = &at.node.value else {
-        at.expected(problems, "a mapping from names of labels to values, as {route: \"/pay*\"}");
-        return None;
-    };
+fn labels(at: &At<'_>, problems: &mut Problems) -> Option<Box<[LabelGlob]>> {
+    let what = "a mapping from names of labels to values, as {route: \"/pay*\"}";
+    let entries = Section::open(at, what, problems).into_entries();
     if entries.len() > LABELS_MAX {
         at.problem(problems, format!("has {} labels; at most {LABELS_MAX} fit", entries.len()));
         return None;
     }
     let mut labels: Vec<LabelGlob> = Vec::new();
-    for (key, node) in entries {
-        let name = key_text(key);
-        let path = format!("{}.{}", at.path, super::yaml::shortened(&name));
-        let is_overflow = name == naming::OVERFLOW_LABEL;
-        if !is_overflow && naming::label_name(&name).is_err() {
-            problems.add(key.line, &path, "is not the name of a label; use letters, digits and _");
-        } else if labels.iter().any(|own| *own.0 == *name) {
-            problems.add(key.line, &path, "stands twice; remove one");
+    for Entry { key: name, key_place, at } in entries {
+        if name != naming::OVERFLOW_LABEL && naming::label_name(name).is_err() {
+            let message = "is not the name of a label; use letters, digits and _";
+            problems.add(&key_place, message);
         }
-        let value = text(At { node, path: &path }, problems)?;
+        let value = text(&at, problems)?;
         if value.len() > GLOB_LENGTH_MAX_BYTES {
-            let message = format!("must have {GLOB_LENGTH_MAX_BYTES} bytes at most");
-            problems.add(node.line, &path, message);
+            at.problem(problems, format!("must have {GLOB_LENGTH_MAX_BYTES} bytes at most"));
         }
         labels.push((name.into(), Glob::new(&value)));
     }
     Some(labels.into())
 }
 
-fn key_text(key: &Node) -> String {
-    match &key.value {
-        Value::Text(text) => text.clone(),
-        other => other.describe(),
-    }
-}
-
-fn metric_name(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
+fn metric_name(at: &At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     let name = text(at, problems)?;
     if let Err(error) = naming::metric_name(&name) {
         at.problem(problems, format!("must be the name of a metric: {error}"));
@@ -215,7 +196,7 @@ fn metric_name(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     Some(name.into())
 }
 
-fn help(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
+fn help(at: &At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     let help = text(at, problems)?;
     if naming::help(&help).is_err() {
         at.problem(problems, format!("must have {HELP_LENGTH_MAX_BYTES} bytes at most"));
@@ -224,7 +205,7 @@ fn help(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     Some(help.into())
 }
 
-fn unit(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
+fn unit(at: &At<'_>, problems: &mut Problems) -> Option<Box<str>> {
     let unit = text(at, problems)?;
     if let Err(error) = naming::unit(&unit) {
         at.problem(problems, format!("must be a unit, as seconds or bytes: {error}"));
@@ -234,20 +215,18 @@ fn unit(at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
 }
 
 /// A list of numbers, each with a line of its own to complain about.
-fn numbers(at: At<'_>, count_max: usize, problems: &mut Problems) -> Option<Vec<f64>> {
-    let Value::List(nodes) = &at.node.value else {
+fn numbers(at: &At<'_>, count_max: usize, problems: &mut Problems) -> Option<Vec<f64>> {
+    let Some(elements) = at.elements() else {
         at.expected(problems, "a list of increasing numbers");
         return None;
     };
-    if nodes.len() > count_max {
-        at.problem(problems, format!("has {} numbers; at most {count_max} fit", nodes.len()));
+    if elements.len() > count_max {
+        at.problem(problems, format!("has {} numbers; at most {count_max} fit", elements.len()));
         return None;
     }
     let mut all: Vec<f64> = Vec::new();
-    for (index, node) in nodes.iter().enumerate() {
-        let path = format!("{}[{index}]", at.path);
-        let own = At { node, path: &path };
-        let value = finite(own, problems)?;
+    for own in elements {
+        let value = finite(&own, problems)?;
         if let Some(before) = all.last().filter(|before| **before >= value) {
             own.problem(problems, format!("must be more than {before}, the number before it"));
             return None;
@@ -257,14 +236,14 @@ fn numbers(at: At<'_>, count_max: usize, problems: &mut Problems) -> Option<Vec<
     Some(all)
 }
 
-fn buckets(at: At<'_>, problems: &mut Problems) -> Option<Arc<[f64]>> {
+fn buckets(at: &At<'_>, problems: &mut Problems) -> Option<Arc<[f64]>> {
     if let Value::List(nodes) = &at.node.value {
-        let is_infinite = |node: &Node| match &node.value {
+        let is_infinite = |value: &Value| match value {
             Value::Float(value) => *value == f64::INFINITY,
             Value::Text(text) => matches!(text.as_str(), "+Inf" | "Inf" | "inf"),
             _ => false,
         };
-        if nodes.last().is_some_and(is_infinite) {
+        if nodes.last().is_some_and(|last| is_infinite(&last.value)) {
             at.problem(problems, "must not have +Inf, which is always there; remove it");
             return None;
         }
@@ -272,12 +251,9 @@ fn buckets(at: At<'_>, problems: &mut Problems) -> Option<Arc<[f64]>> {
     Some(numbers(at, BOUNDS_MAX, problems)?.into())
 }
 
-fn native(at: At<'_>, problems: &mut Problems) -> Option<Option<NativeView>> {
-    if matches!(at.node.value, Value::Bool(false)) {
-        return Some(None);
-    }
-    if matches!(at.node.value, Value::Bool(true)) {
-        return Some(Some(NativeView::default()));
+fn native(at: &At<'_>, problems: &mut Problems) -> Option<Option<NativeView>> {
+    if let Some(is_wanted) = at.node.boolean() {
+        return Some(is_wanted.then(NativeView::default));
     }
     let section = Section::new(at, &NATIVE_KEYS, problems);
     let default = NativeView::default();
@@ -296,7 +272,7 @@ fn native(at: At<'_>, problems: &mut Problems) -> Option<Option<NativeView>> {
         }
         value
     });
-    let buckets_max = section.number("buckets_max", (4, NATIVE_BUCKETS_MAX), problems);
+    let buckets_max = section.read("buckets_max", problems, number((4, NATIVE_BUCKETS_MAX)));
     let zero_threshold = section.read("zero_threshold", problems, |at, problems| {
         threshold(at, NATIVE_ZERO_THRESHOLD_MIN, problems)
     });
@@ -312,14 +288,13 @@ fn native(at: At<'_>, problems: &mut Problems) -> Option<Option<NativeView>> {
     };
     if view.zero_threshold_max > 0.0 && view.zero_threshold_max < view.zero_threshold {
         let message = "must be 0, or not less than zero_threshold";
-        let key = "zero_threshold_max";
-        problems.add(section.line_of(key), &section.path_of(key), message);
+        problems.add(&section.place_of("zero_threshold_max"), message);
     }
     Some(Some(view))
 }
 
 /// Up to 1: what is larger is no zero to anybody.
-fn threshold(at: At<'_>, low: f64, problems: &mut Problems) -> Option<f64> {
+fn threshold(at: &At<'_>, low: f64, problems: &mut Problems) -> Option<f64> {
     let value = finite(at, problems)?;
     if !(low..=1.0).contains(&value) {
         at.expected(problems, &format!("a number from {low:e} to 1"));
@@ -328,7 +303,7 @@ fn threshold(at: At<'_>, low: f64, problems: &mut Problems) -> Option<f64> {
     Some(value)
 }
 
-fn summary(at: At<'_>, problems: &mut Problems) -> Option<SummaryView> {
+fn summary(at: &At<'_>, problems: &mut Problems) -> Option<SummaryView> {
     let section = Section::new(at, &SUMMARY_KEYS, problems);
     let objectives = section.read("objectives", problems, |at, problems| {
         let objectives = numbers(at, OBJECTIVES_MAX, problems)?;
@@ -339,8 +314,8 @@ fn summary(at: At<'_>, problems: &mut Problems) -> Option<SummaryView> {
         Some(objectives.into())
     });
     let range = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
-    let max_age = section.duration("max_age", range, problems);
-    let age_buckets = section.number("age_buckets", (1, AGE_BUCKETS_MAX), problems);
+    let max_age = section.read("max_age", problems, duration(range));
+    let age_buckets = section.read("age_buckets", problems, number((1, AGE_BUCKETS_MAX)));
     let name = section.read("name", problems, metric_name);
     let is_window = max_age.is_some() || age_buckets.is_some();
     let max_age_ms = max_age.unwrap_or(MAX_AGE_DEFAULT).as_millis();
