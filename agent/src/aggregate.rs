@@ -13,6 +13,7 @@ mod expire;
 mod keep;
 mod slots;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ringmeter_layout::definition::FamilyDefinition;
@@ -50,7 +51,7 @@ pub struct LocalSeries {
     refused: Vec<bool>,
 }
 
-/// Slots are far below it.
+/// Set in the place of a distribution; slots are far below it.
 const DISTRIBUTION: u32 = 1 << 31;
 
 impl LocalSeries {
@@ -176,6 +177,8 @@ pub struct Aggregate {
     pub expired_series: u64,
     /// Metrics that left with their last series.
     pub expired_families: u64,
+    /// Distributions that made the agent panic.
+    pub panics: u64,
     free: slots::Free,
     owners: slots::Owners,
     gathered: Gathered,
@@ -211,6 +214,7 @@ impl Aggregate {
             counter_exemplars: Vec::new(),
             expired_series: 0,
             expired_families: 0,
+            panics: 0,
             free: slots::Free::default(),
             owners: slots::Owners::default(),
             gathered: Gathered::default(),
@@ -463,10 +467,16 @@ impl Aggregate {
 
     /// As [`settle`](Self::settle), and hands over each distribution as soon as it is settled.
     fn settle_into(&mut self, mut each: impl FnMut(u32, &mut Distribution)) {
-        let Self { gathered, distributions, changes, rejected, budget, .. } = self;
+        let Self { gathered, distributions, changes, rejected, panics, budget, .. } = self;
         gathered.drain(distributions.len(), |slot, values, now_ns| {
             if let Some(distribution) = distributions.get_mut(slot as usize) {
-                let refused = distribution.observe_all(values, now_ns, budget);
+                // Whose these are is not known any more: a panic ends nobody, and what it leaves
+                // half done is the distribution's own.
+                let observe = || distribution.observe_all(values, now_ns, budget);
+                let refused = catch_unwind(AssertUnwindSafe(observe)).unwrap_or_else(|_| {
+                    *panics = panics.saturating_add(1);
+                    values.len() as u64
+                });
                 rejected.add(RejectReason::Value, refused);
                 changes.distribution(slot);
                 each(slot, distribution);

@@ -23,7 +23,7 @@ use crate::spill::{CellPlace, Cells};
 const FAMILY_COST_BYTES: u64 = 64;
 /// What a series costs for each segment that defines it: its cell and its slots.
 const SERIES_COST_BYTES: u64 = 128;
-/// What a counter's cell in lanes costs on top: what was read of it and what was taken.
+/// What a series' cell in lanes costs on top: what was read of it and what was taken.
 const LANE_CELL_COST_BYTES: u64 = 32;
 
 /// A definition takes the time of so many records.

@@ -36,14 +36,17 @@ pub use sliding::Sliding;
 
 use exemplars::Exemplars;
 
-/// Observations that are added at once.
+/// Values that are added at once.
 const RUN: usize = 64;
-/// From so many on, most lines of the buckets will be needed.
+/// From so many values on, most lines of the buckets are needed, so all are loaded first.
 const WARM_MIN: usize = 48;
-/// From so many values on, each bound is compared with all of them,
+/// Each bound is compared with all values where there are at least so many values ...
 const SCAN_MIN: usize = 8;
-/// up to so many bounds.
+/// ... and at most so many bounds; else each value searches its bucket.
 const SCAN_BOUNDS_MAX: usize = 32;
+/// In tests of this crate, a value for which there is a bug.
+#[cfg(test)]
+pub const PANICS_AT: f64 = 1.25e-123;
 
 /// The observations of one series.
 #[derive(Debug)]
@@ -102,6 +105,8 @@ impl Distribution {
 
     /// Adds observations as [`observe`](Self::observe) does; returns how many were none.
     pub fn observe_all(&mut self, values: &[f64], now_ns: u64, budget: &mut Budget) -> u64 {
+        #[cfg(test)]
+        assert!(!values.contains(&PANICS_AT), "planted");
         let mut refused = 0;
         if values.len() >= WARM_MIN {
             self.buckets.warm();

@@ -47,7 +47,7 @@
 //! 1. Every block that it needs is allocated: the file is made long enough.
 //! 2. The changed blocks go to the journal as absolute values, with a checksum over everything.
 //!    When the last byte is written, the commit has happened.
-//! 3. The blocks are copied into place, then the header. Only after that the caller acks, and
+//! 3. The blocks are copied into place, with what lies between near ones as it was read, then the header. Only after that the caller acks, and
 //!    only after that the journal is written again.
 //!
 //! A kill in 1 or 2 leaves the commit before; in 3 the journal is copied again at the next start,
@@ -56,7 +56,8 @@
 //! with the machine goes the shared memory that the positions speak of.
 //!
 //! A commit costs in proportion to the slices that changed. A checksum of each slice is kept, so
-//! putting what is there already costs no write.
+//! putting what is there already costs no write; whoever knows that a slice differs skips it
+//! ([`Ledger::put_changed`]).
 
 mod block;
 mod copy;

@@ -495,7 +495,8 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     OwnMetric::counter(
         "ringmeter_scrapes_incomplete_total",
         "",
-        "Scrapes answered before all that was recorded was read, because the time was over.",
+        "Scrapes answered before all that was recorded was read: the time was over, or a process \
+         had published more than records_per_scrape.",
         |facts| one(facts.scrapes_incomplete),
     ),
     OwnMetric::gauge(

@@ -9,6 +9,7 @@ mod refused;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
@@ -39,10 +40,17 @@ pub use open::Restored;
 const INSPECTIONS_MAX: usize = 128;
 /// Refused files asked at one listing whether they are still the same, at about 2 µs.
 const REVIEWS_MAX: usize = 256;
-/// Of both an eighth where the listing is one of many pieces, so that no scrape waits long for one.
+/// An eighth of both where the listing is one of many pieces: those come often, and a scrape waits
+/// for one.
 const PIECE_DIVISOR: usize = 8;
 /// Ack files looked at when the agent starts: its own.
 const ACKS_MAX: usize = 65_536;
+
+/// A number that nobody outside can foresee.
+#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+fn some_number() -> usize {
+    RandomState::new().build_hasher().finish() as usize
+}
 
 /// Which segments a pass visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub enum Scope {
     Due,
     /// All, with cells and gauges: what was recorded before the pass is in the totals after it.
     All,
+    /// All, while nobody waits for a scrape yet: as much of each as one pass may read.
+    Start,
 }
 
 /// What a pass did.
@@ -86,9 +96,10 @@ pub struct Pipeline {
     segments: Vec<Segment>,
     known: BTreeMap<SegmentName, Known>,
     leaving: Vec<Leaving>,
-    /// Told, and not put away yet.
-    parted: Vec<Leaving>,
-    /// Their numbers are free after the next commit, and then their acks go.
+    /// The commit that says they left is over; their files are to be closed and removed.
+    unclosed: Vec<Leaving>,
+    /// Segments whose files are gone: after the next commit their numbers are free, then their acks
+    /// are removed.
     gone: Vec<(SegmentName, Option<u32>)>,
     free_numbers: Vec<u32>,
     next_number: u32,
@@ -147,7 +158,7 @@ impl Pipeline {
             segments: Vec::new(),
             known: BTreeMap::new(),
             leaving: Vec::new(),
-            parted: Vec::new(),
+            unclosed: Vec::new(),
             gone: Vec::new(),
             free_numbers: Vec::new(),
             next_number: 0,
@@ -219,8 +230,13 @@ impl Pipeline {
                 && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
         };
         let mut fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
-        // In a circle, so that no number of bad files keeps a good one waiting for ever.
-        let from = self.inspected.map_or(0, |last| fresh.partition_point(|name| *name <= last));
+        // In a circle, so that no number of bad files keeps a good one waiting for ever. Pieces
+        // come in a circle of their own: of each, some that nobody can foresee.
+        let from = if listing.is_complete {
+            self.inspected.map_or(0, |last| fresh.partition_point(|name| *name <= last))
+        } else {
+            some_number().checked_rem(fresh.len()).unwrap_or(0)
+        };
         fresh.rotate_left(from);
         // What is leaving has its descriptors until the next commit.
         let open = self.segments.len() + self.leaving.len();

@@ -1,4 +1,4 @@
-//! YAML files, read so that every mistake in one is told at once, with its line and its path.
+//! YAML files, read so that every mistake in one is told at once, with line, column and path.
 //!
 //! A typed deserializer stops at the first mistake. So the file is first taken apart into nodes
 //! that know where they stand; then a [`Section`] hands out values, and whoever reads them notes

@@ -6,7 +6,7 @@ pub struct Entry<M> {
     pub id: &'static str,
     /// Whether there is a goal in it, so that it is part of a quick run.
     pub is_quick: bool,
-    /// Measures it.
+    /// Makes the row, or measures the figures.
     pub make: M,
 }
 
@@ -15,7 +15,7 @@ pub(crate) const fn quick<M: Copy>(id: &'static str, make: M) -> Entry<M> {
     Entry { id, is_quick: true, make }
 }
 
-/// Not part of a quick run.
-pub(crate) const fn full<M: Copy>(id: &'static str, make: M) -> Entry<M> {
+/// In `make bench` only.
+pub(crate) const fn long<M: Copy>(id: &'static str, make: M) -> Entry<M> {
     Entry { id, is_quick: false, make }
 }

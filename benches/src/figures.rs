@@ -13,7 +13,7 @@ mod steady;
 mod tail;
 mod threads;
 
-use crate::entry::{Entry, full, quick};
+use crate::entry::{Entry, long, quick};
 use crate::error::Outcome;
 use crate::figure::Figure;
 use crate::plot::Plot;
@@ -46,10 +46,10 @@ pub const ALL: &[Entry<Maker>] = &[
     quick("agent-idle", idle::idle),
     quick("agent-flat", flat::by_offered_rate),
     quick("app-tail", tail::requests),
-    full("first", first::records),
-    full("threads", threads::growth),
-    full("scrape", scrape::by_series),
-    full("memory", memory::growth),
-    full("restart", restart::times),
-    full("processes", processes::many),
+    long("first", first::records),
+    long("threads", threads::growth),
+    long("scrape", scrape::by_series),
+    long("memory", memory::growth),
+    long("restart", restart::times),
+    long("processes", processes::many),
 ];

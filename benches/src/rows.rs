@@ -13,7 +13,7 @@ mod registration;
 mod render;
 mod statsd;
 
-use crate::entry::{Entry, full, quick};
+use crate::entry::{Entry, long, quick};
 use crate::error::Outcome;
 use crate::measure::{Plan, Subject};
 use crate::peers::Peers;
@@ -27,35 +27,35 @@ pub type Maker = fn(&Setup) -> Outcome<Row>;
 pub const ALL: &[Entry<Maker>] = &[
     quick("counter-1", counter::one_thread),
     quick("counter-2", counter::two_threads),
-    full("counter-2-different", counter::two_threads_two_metrics),
-    full("counter-lane", counter::by_lane),
-    full("counter-macro", counter::by_macro),
-    full("counter-context-1", context::counter_one_thread),
-    full("counter-context-2", context::counter_two_threads),
+    long("counter-2-different", counter::two_threads_two_metrics),
+    long("counter-lane", counter::by_lane),
+    long("counter-macro", counter::by_macro),
+    long("counter-context-1", context::counter_one_thread),
+    long("counter-context-2", context::counter_two_threads),
     quick("histogram-1", histogram::one_thread),
     quick("histogram-2", histogram::two_threads),
-    full("histogram-2-different", histogram::two_threads_two_metrics),
-    full("histogram-context-1", context::histogram_one_thread),
-    full("histogram-context-2", context::histogram_two_threads),
-    full("summary-1", histogram::summary),
-    full("gauge-set", gauge::set),
-    full("gauge-add", gauge::add),
+    long("histogram-2-different", histogram::two_threads_two_metrics),
+    long("histogram-context-1", context::histogram_one_thread),
+    long("histogram-context-2", context::histogram_two_threads),
+    long("summary-1", histogram::summary),
+    long("gauge-set", gauge::set),
+    long("gauge-add", gauge::add),
     quick("lookup-1", lookup::one_thread),
-    full("lookup-2", lookup::two_threads),
-    full("lookup-2-different", lookup::two_threads_two_series),
+    long("lookup-2", lookup::two_threads),
+    long("lookup-2-different", lookup::two_threads_two_series),
     quick("live-burst", live::burst),
     quick("full-1", full::one_thread),
     quick("full-2", full::two_threads),
     quick("full-histogram-1", full::histogram),
     quick("full-histogram-2", full::histogram_two_threads),
-    full("absent-1", full::absent_one_thread),
-    full("absent-histogram-1", full::absent_histogram),
+    long("absent-1", full::absent_one_thread),
+    long("absent-histogram-1", full::absent_histogram),
     quick("statsd", statsd::buffered),
-    full("statsd-unbuffered", statsd::unbuffered),
-    full("queue", queue::pushes),
-    full("registration", registration::new_labels),
+    long("statsd-unbuffered", statsd::unbuffered),
+    long("queue", queue::pushes),
+    long("registration", registration::new_labels),
     quick("render", render::next_page),
-    full("render-first", render::first_page),
+    long("render-first", render::first_page),
 ];
 
 /// Ours, and the peers.

@@ -277,7 +277,7 @@ pub(crate) struct Maps {
     pub(crate) series: HashMap<(u32, &'static [Box<str>]), &'static Series, Keys>,
     pub(crate) family_count: u32,
     pub(crate) series_count: u32,
-    /// Series that have a cell in lanes, as far as those are enough.
+    /// Series that have a cell in lanes if there are so many: the number of the next one's.
     pub(crate) lane_cell_count: u32,
 }
 

@@ -51,12 +51,12 @@ struct AckLook {
     /// How many records they had made then.
     made: Word,
     /// How many looks in a row have brought nothing new.
-    fruitless: Word,
+    looks_in_vain: Word,
 }
 
 impl AckLook {
     const fn never() -> Self {
-        Self { made: Word::new(0), fruitless: Word::new(0) }
+        Self { made: Word::new(0), looks_in_vain: Word::new(0) }
     }
 }
 
@@ -352,12 +352,19 @@ impl Segment {
     /// [`lane::ACK_READ_INTERVAL_RECORDS`] at the least, counted strictly: an agent that acks one
     /// record at a time must not make every record read. Twice as many after each look in a row
     /// that brought nothing, [`ACK_READ_DOUBLINGS_MAX`] times: with a look for every 64 records,
-    /// a fifth of what a record costs without an agent would be looking for one.
-    pub(crate) fn records_to_look(&self, lane: u32) -> u64 {
+    /// half of what a record costs without an agent would be looking for one.
+    pub(crate) fn records_until_look(&self, lane: u32) -> u64 {
         let Some(look) = self.ack_looks.get(lane as usize) else { return u64::MAX };
-        let doublings = look.fruitless.load_relaxed().min(ACK_READ_DOUBLINGS_MAX);
+        let doublings = look.looks_in_vain.load_relaxed().min(ACK_READ_DOUBLINGS_MAX);
         let interval = u64::from(lane::ACK_READ_INTERVAL_RECORDS) << doublings;
         interval.saturating_sub(self.records_made(lane).wrapping_sub(look.made.load_relaxed()))
+    }
+
+    /// What the owner of a lane before this one found out about the ack is of another time.
+    pub(crate) fn forget_looks(&self, lane: u32) {
+        if let Some(look) = self.ack_looks.get(lane as usize) {
+            look.looks_in_vain.store_relaxed(0);
+        }
     }
 
     /// How many records the owners of `lane` have made, wherever they went.
@@ -371,13 +378,13 @@ impl Segment {
     /// there is nothing new. For the lane's owner only.
     pub(crate) fn look_at_ack(&self, lane: u32, last: u64, position: u64) -> u64 {
         let Some(look) = self.ack_looks.get(lane as usize) else { return last };
-        if self.records_to_look(lane) > 0 {
+        if self.records_until_look(lane) > 0 {
             return last;
         }
         look.made.store_relaxed(self.records_made(lane));
         let ack = self.read_ack(lane, last, position);
-        let fruitless = look.fruitless.load_relaxed();
-        look.fruitless.store_relaxed(if ack == last { fruitless.saturating_add(1) } else { 0 });
+        let fruitless = look.looks_in_vain.load_relaxed();
+        look.looks_in_vain.store_relaxed(if ack == last { fruitless.saturating_add(1) } else { 0 });
         ack
     }
 

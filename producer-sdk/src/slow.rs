@@ -82,7 +82,7 @@ fn record_in_lane(
         apply(segment.memory(), series, operand);
         segment.publish_lane_spill(lane);
         // The next ones need not ask: `hot` spills them itself.
-        let patience = segment.records_to_look(lane).min(PATIENCE_MAX) * PATIENCE_UNIT;
+        let patience = segment.records_until_look(lane).min(PATIENCE_MAX) * PATIENCE_UNIT;
         slot[LANE].store_relaxed(patience + u64::from(lane) + 1);
     }
 }
@@ -140,6 +140,7 @@ fn claim(inner: &Inner, segment: &Segment, slot: &Slot, patience: Patience) -> O
     };
     let tail = segment.tail(lane)?;
     let position = lane::published(tail);
+    segment.forget_looks(lane);
     // How far the lane is acked is not known here: what the agent says, else a whole lane back.
     let capacity = segment.lane_capacity()?.records();
     let oldest = position.saturating_sub(capacity);
@@ -212,8 +213,13 @@ fn write_long(segment: &'static Segment, slot: &Slot, lane: u32, record: &LongRe
     let has_room = |ack| capacity.limit(ack).wrapping_sub(position) >= slots.len() as u64;
     let mut ack = slot[ACK].load_relaxed();
     if !has_room(ack) {
+        let known = ack;
         ack = segment.look_at_ack(lane, ack, position);
         slot[ACK].store_relaxed(ack);
+        if ack != known {
+            // There is some room: the next ones need not spill unasked.
+            slot[LANE].store_relaxed(u64::from(lane) + 1);
+        }
     }
     if !has_room(ack) {
         return false;

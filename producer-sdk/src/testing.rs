@@ -187,7 +187,7 @@ fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T
 fn in_lanes(series: &Series) -> impl Iterator<Item = u64> {
     let offset = series.lane_cell_offset_bytes;
     let segment = series.producer().segment();
-    let words = segment.zip(offset).map(|(segment, offset)| segment.in_lanes(offset));
+    let words = segment.zip(offset).map(|(segment, offset)| segment.lane_cell_words(offset));
     words.unwrap_or_default().into_iter()
 }
 

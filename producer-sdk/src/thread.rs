@@ -11,7 +11,7 @@
 //!  2 CURSOR        address of the next record                         0
 //!  3 END           address at which the fast path stops               0
 //!  4 TAIL          address of the lane's tail                         0
-//!  5 LANE_CELLS    address of the lane's cells, for counters          0, also when it has none
+//!  5 LANE_CELLS    address of the lane's cells          0, also when it has none
 //!  6 BASE          address of the segment, for gauges                 0, or set without a lane
 //!  7 ACK           the ack as last read                               records until the next try
 //! ```

@@ -27,6 +27,10 @@ impl Aggregate {
                 self.observe_exemplar(head.series(), exemplar, local, now_ns);
             }
             (_, exemplar) => {
+                // Not in between, where it would be taken for this record's.
+                if !self.gathered.has_room(1) {
+                    self.settle();
+                }
                 let rejected = self.rejected.total();
                 let record = Record { word: pack(head.series(), plain), value: head.value };
                 self.apply_single(&[record], local, now_ns);

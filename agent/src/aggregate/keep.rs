@@ -50,7 +50,7 @@ impl Changes {
     }
 
     /// Whether there is none that was not put.
-    fn are_put(&self) -> bool {
+    fn is_put(&self) -> bool {
         self.integers.is_empty() && self.floats.is_empty() && self.distributions.is_empty()
     }
 
@@ -80,9 +80,10 @@ impl Aggregate {
             put_some(ledger, Area::Floats.key(0, slice), sums.iter().flat_map(FloatSum::words));
             owners.of_counters(start, FLOATS_PER_SLICE).for_each(|family| registry.touch(family));
         });
-        // While it is in the cache.
+        // Settled and put in one go, while the distribution is in the cache.
         self.settle_into(|slot, distribution| distribution.put(slot, ledger));
         let Self { changes, distributions, registry, owners, .. } = self;
+        // What was settled is not put again, and its metric is touched. The others have spill.
         changes.distributions.drain(|slot| {
             if let Some(distribution) = distributions.get_mut(slot as usize) {
                 distribution.put(slot, ledger);
@@ -94,7 +95,7 @@ impl Aggregate {
 
     /// Whether all changes of totals were put, and so the metrics that have any are touched.
     pub fn is_put(&self) -> bool {
-        self.changes.are_put()
+        self.changes.is_put()
     }
 
     /// Takes definitions and totals over from a ledger. No process holds any of them yet.

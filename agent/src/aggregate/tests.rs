@@ -71,6 +71,25 @@ fn a_record_with_an_exemplar_is_an_observation() {
 }
 
 #[test]
+fn a_panic_costs_what_one_series_observed_and_nobody_else_anything() {
+    let mut aggregate = Aggregate::new(Limits::default());
+    let bad = placed(&mut aggregate, Kind::Histogram, "h", "bad");
+    let good = placed(&mut aggregate, Kind::Histogram, "h", "good");
+    let mut local = LocalSeries::default();
+    local.push(Local::Distribution(bad.slot));
+    local.push(Local::Distribution(good.slot));
+    let observe = |series, value: f64| record(series, Operation::ObserveF64, value.to_bits());
+    let planted = crate::distribution::PANICS_AT;
+    let records = [observe(0, 1.0), observe(1, 2.0), observe(0, planted), observe(1, 4.0)];
+    aggregate.apply(Slots::all(&records), &local, &mut 0, 0);
+    aggregate.apply(Slots::all(&[observe(0, 8.0)]), &local, &mut 0, 0);
+    assert_eq!((aggregate.panics, aggregate.rejected.get(RejectReason::Value)), (1, 2));
+    let (_, totals) = aggregate.parts();
+    let sum = |placed: Placed| totals.distributions[placed.slot as usize].sum();
+    assert_eq!((sum(good), sum(bad)), (6.0, 8.0));
+}
+
+#[test]
 fn series_know_when_they_began_as_far_as_anybody_does() {
     let mut aggregate = Aggregate::new(Limits::default());
     assert_eq!(aggregate.unix_ms(5_000_000), 0, "no clock yet");

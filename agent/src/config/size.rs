@@ -30,9 +30,9 @@ pub struct SizeArguments {
     #[arg(long = "lane-capacity", value_name = "RECORDS")]
     pub lane_capacity: Option<String>,
 
-    /// Counters that have a cell in every lane, as the application sets lane_cells, 0 to 8192
-    /// [default: 512]
-    #[arg(long = "lane-cells", value_name = "COUNTERS")]
+    /// Series, gauges not counted, that have a cell in every lane, as the application sets
+    /// lane_cells, 0 to 8192 [default: 512]
+    #[arg(long = "lane-cells", value_name = "SERIES")]
     pub lane_cells: Option<String>,
 
     /// Processes of the service that run at the same time in the pod, 1 to 1024 [default: 1]

@@ -5,6 +5,7 @@ use ringmeter_layout::naming::SegmentName;
 use super::own::Own;
 use super::{Known, Pipeline, Scope};
 use crate::broken::{self, Break};
+use crate::context::Counts;
 use crate::segment::{Entry, Segment};
 
 /// A ledger that cannot be written is tried again after this.
@@ -80,7 +81,7 @@ impl Pipeline {
         }
         aggregate.put_changes(ledger);
         // Counters that move with every pass are committed with something else, or when shown.
-        if scope == Scope::All || ledger.is_changed() {
+        if scope != Scope::Due || ledger.is_changed() {
             let own = self.own();
             own.put(&mut self.ledger);
             self.committing = own;
@@ -116,10 +117,15 @@ impl Pipeline {
         }
     }
 
+    fn counts_with_panics(&self) -> Counts {
+        let panics = self.counts.panics.saturating_add(self.aggregate.panics);
+        Counts { panics, ..self.counts.clone() }
+    }
+
     fn own(&self) -> Own {
         let failures = self.segments.iter().map(|segment| segment.ack_failures);
         Own {
-            counts: self.counts.clone(),
+            counts: self.counts_with_panics(),
             rejected: self.aggregate.rejected.clone(),
             ack_failures: failures.fold(self.ack_failures, u64::saturating_add),
             overflowed: self.aggregate.overflowed.clone(),
@@ -157,16 +163,16 @@ impl Pipeline {
             if is_final {
                 self.finals.insert(segment.name, segment.identity);
             }
-            self.parted.push(Leaving { segment, is_final });
+            self.unclosed.push(Leaving { segment, is_final });
         }
         self.free_numbers.extend(self.gone.iter_mut().filter_map(|(_, number)| number.take()));
     }
 
-    /// Puts away what the last commit has parted with: closing and removing a file gives its
+    /// Puts away what the last commit has unclosed with: closing and removing a file gives its
     /// memory back, and waits for others who change the directory. So a scrape is answered first.
     pub fn clean_up(&mut self) {
         let files = &self.files;
-        for Leaving { segment, is_final } in self.parted.drain(..) {
+        for Leaving { segment, is_final } in self.unclosed.drain(..) {
             if is_final {
                 // Where it may not be removed, its ack tells the next start of an SDK to do so.
                 let _ = files.remove_segment(&segment.name, segment.identity);

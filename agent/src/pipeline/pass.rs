@@ -88,7 +88,7 @@ impl Pipeline {
         }
         let limit_ns = match scope {
             Scope::Due => self.limits.pass_duration_max_ns,
-            Scope::All => self.limits.scrape_duration_max_ns,
+            Scope::All | Scope::Start => self.limits.scrape_duration_max_ns,
         };
         let deadline_ns = begin_ns.saturating_add(limit_ns);
         let mut visits = self.begin(scope, begin_ns);
@@ -134,7 +134,7 @@ impl Pipeline {
             segment.definitions.hurry();
         }
         for (index, segment) in segments.iter_mut().enumerate() {
-            let is_due = scope == Scope::All || segment.pace.due_ns() <= now_ns + DUE_SLACK_NS;
+            let is_due = scope != Scope::Due || segment.pace.due_ns() <= now_ns + DUE_SLACK_NS;
             if !is_due || segment.definitions.is_starved(now_ns) {
                 continue;
             }
@@ -146,7 +146,7 @@ impl Pipeline {
             } else {
                 guarded(segment, &mut context, Segment::begin)
             };
-            let is_defining = scope == Scope::All && !segment.definitions.is_complete();
+            let is_defining = scope != Scope::Due && !segment.definitions.is_complete();
             let factor = if is_defining { DEFINING_FACTOR } else { 1 };
             let per_pass = limits.records_per_pass.saturating_mul(factor);
             segment.pace.allow(per_pass, limits.records_per_second, now_ns);
@@ -168,6 +168,7 @@ impl Pipeline {
             if segment.backlog() > 0 {
                 timing.lag_ns = timing.lag_ns.max(now_ns.saturating_sub(segment.visited_ns));
             }
+            let is_defining = is_defining && scope == Scope::All;
             visits.push(Visit { index, fill, refusal, is_stale, is_defining, is_put_off: false });
         }
         visits
@@ -256,7 +257,7 @@ impl Pipeline {
             }
             let mut context = Context { aggregate, limits, buffers, counts, now_ns };
             let finish = |segment: &mut Segment, context: &mut Context<'_>| {
-                segment.finish(scope == Scope::All, context)
+                segment.finish(scope != Scope::Due, context)
             };
             visit.refusal = guarded(segment, &mut context, finish);
             let slept_ns = now_ns.saturating_sub(segment.visited_ns);

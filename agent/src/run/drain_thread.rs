@@ -190,7 +190,11 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
             pause_ns = clock().saturating_sub(begin_ns);
         }
         let is_ready = shared.is_ready.load(Ordering::Relaxed);
-        let scope = if is_scrape || !is_ready { Scope::All } else { Scope::Due };
+        let scope = match (is_scrape, is_ready) {
+            (true, _) => Scope::All,
+            (false, false) => Scope::Start,
+            (false, true) => Scope::Due,
+        };
         // A scrape waits for no more than the round that is under way.
         let is_wanted = || scope == Scope::Due && shared.has_requests();
         let report = pipeline.pass_unless(scope, &clock, &is_wanted);

@@ -21,8 +21,8 @@ use crate::source::Source;
 /// What lanes hold, by the number of the cell.
 #[derive(Debug, Default)]
 pub(super) struct LaneSums {
-    /// Series defined so far that have a cell in lanes, as far as those are enough.
-    numbered: u32,
+    /// Cells in lanes given out so far.
+    cell_count: u32,
     /// Whether a cell is a distribution's, for those that there are.
     is_float: Vec<bool>,
     /// As taken last, for the series that were known then; none while only the marks tell.
@@ -106,7 +106,7 @@ impl LaneSums {
         source: &dyn Source,
         buffer: &mut [u64],
     ) -> Result<(), Refusal> {
-        let length = self.numbered.min(lanes.cells) as usize;
+        let length = self.cell_count.min(lanes.cells) as usize;
         self.read.clear();
         self.read.resize(length, 0);
         self.size_bytes = (length * 8 * lanes.offsets_bytes.len()) as u64;
@@ -148,15 +148,15 @@ impl Cells {
         if !cell::has_lane_cell(kind) || !self.has_lane_cell_left(lane_cells) {
             return None;
         }
-        let number = self.lanes.numbered;
-        self.lanes.numbered = number.saturating_add(1);
+        let number = self.lanes.cell_count;
+        self.lanes.cell_count = number.saturating_add(1);
         self.lanes.is_float.push(kind != Kind::Counter);
         Some(number)
     }
 
     /// Whether the next series that may have one gets a cell in each lane.
     pub fn has_lane_cell_left(&self, lane_cells: u32) -> bool {
-        self.lanes.numbered < lane_cells
+        self.lanes.cell_count < lane_cells
     }
 
     /// How long to wait between two looks at the cells of lanes, as for the shared ones.

@@ -111,6 +111,22 @@ fn a_pass_that_nobody_waits_for_ends_when_somebody_does() {
 }
 
 #[test]
+fn the_first_pass_of_an_agent_reads_all_that_a_large_process_has_left() {
+    let scratch = Scratch::new();
+    let mut large = App::new(&scratch, "large_total", 1);
+    let gauges = large.writer.family(family(Kind::Gauge, "level", &[]));
+    let gauge = large.writer.series(gauges, &[]);
+    large.writer.set(gauge, 5.0);
+    large.count(CAPACITY_RECORDS.into());
+    let mut stage = Stage::with(&scratch, limits());
+    stage.list();
+    assert!(stage.start().is_complete, "then it is ready");
+    let text = stage.render();
+    assert_eq!(find(&text, "large_total"), Some(CAPACITY_RECORDS.into()));
+    assert_eq!(find(&text, "level"), Some(5.0));
+}
+
+#[test]
 fn a_due_pass_reads_more_than_a_scrape_would() {
     let scratch = Scratch::new();
     let mut fast = App::new(&scratch, "fast_total", 1);

@@ -56,6 +56,12 @@ impl Stage {
         self.due_unless(&|| false)
     }
 
+    /// A pass of an agent that is not ready yet.
+    pub(crate) fn start(&mut self) -> PassReport {
+        let now_ns = self.now_ns.get();
+        self.pipeline.pass(Scope::Start, &|| now_ns)
+    }
+
     /// A pass that no scrape waits for when it begins.
     pub(crate) fn due_unless(&mut self, is_wanted: &impl Fn() -> bool) -> PassReport {
         let now_ns = self.now_ns.get();

@@ -85,10 +85,10 @@ impl App {
             Step::AddFloat(at) => self.writer.add_f64(counter(*at), 0.5),
             Step::Spill(at) => self.writer.spill_add(counter(*at), 1),
             Step::Observe(at, value) => {
-                self.writer.observe(histogram(*at), f64::from(*value) / 2.0);
+                self.writer.observe(histogram(*at), observed(*value));
             }
             Step::SpillObserve(at, value) => {
-                self.writer.spill_observe(histogram(*at), f64::from(*value) / 2.0);
+                self.writer.spill_observe(histogram(*at), observed(*value));
             }
             Step::Define(number) => self.define(*number),
             Step::Turn(at) => {
@@ -98,6 +98,11 @@ impl App {
             Step::Leave | Step::Scrape => {}
         }
     }
+}
+
+/// Zero, powers of two and others, of both signs and in several octaves.
+fn observed(value: u32) -> f64 {
+    (f64::from(value) - 5.0) * 0.5
 }
 
 /// The apps' part of a snapshot.
@@ -118,6 +123,7 @@ proptest! {
     ) {
         let scratch = Scratch::new();
         let mut stage = Stage::new(&scratch);
+        stage.pipeline.show_native(true);
         let mut apps = vec![App::new(&scratch, 1), App::new(&scratch, 2)];
         let mut id = 2;
         stage.scrape();
@@ -141,6 +147,7 @@ proptest! {
         let before = shown(&stage.scrape_snapshot(1 << 60));
         drop(stage);
         let mut stage = Stage::new(&scratch);
+        stage.pipeline.show_native(true);
         prop_assert_eq!(shown(&stage.scrape_snapshot(1 << 60)), before);
     }
 }

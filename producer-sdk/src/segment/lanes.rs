@@ -64,7 +64,7 @@ impl Segment {
 
     /// What the lanes hold at an offset in their cells.
     #[cfg(feature = "testing")]
-    pub(crate) fn in_lanes(&self, offset_in_lane_bytes: u32) -> Vec<u64> {
+    pub(crate) fn lane_cell_words(&self, offset_in_lane_bytes: u32) -> Vec<u64> {
         let lanes_max = self.parts.get().map_or(0, |parts| parts.lanes_max);
         let offsets = (0..lanes_max).filter_map(|lane| {
             let offset = self.control(lane, offset_of!(RawControl, cells_offset_bytes))?;

@@ -89,7 +89,7 @@ never! {
     ring_offset_bytes(lane: u32) -> u64;
     lane_capacity() -> Option<Capacity>;
     lane_cells_address(lane: u32) -> u64;
-    in_lanes(offset_in_lane_bytes: u32) -> Vec<u64>;
+    lane_cell_words(offset_in_lane_bytes: u32) -> Vec<u64>;
     stretch(lane: u32, position: u64, ack: u64) -> Option<Stretch>;
     release_lane(lane: u32);
     has_free_lane() -> bool;
@@ -97,7 +97,8 @@ never! {
     place_cells(kind: ChunkKind, offset_bytes: u64, length_bytes: u64) -> Result<(), OpenError>;
     definition_count() -> usize;
     cell_chunk_count() -> usize;
-    records_to_look(lane: u32) -> u64;
+    records_until_look(lane: u32) -> u64;
+    forget_looks(lane: u32);
     look_at_ack(lane: u32, last: u64, position: u64) -> u64;
     read_ack(lane: u32, last: u64, tail: u64) -> u64;
 }

@@ -216,8 +216,8 @@ fn exemplars(arguments: &Arguments) {
     }
     // An agent takes what is in the lane.
     std::thread::sleep(Duration::from_millis(500));
-    // After one that found no room, 63 records go to cells before the ack is looked at again.
-    (0..64).for_each(|_| SUMMARY.observe(1.0));
+    // After looks at the ack that brought nothing, up to 511 records go to cells before the next.
+    (0..512).for_each(|_| SUMMARY.observe(1.0));
     VALUES.observe_with_exemplar(3.0, &[("trace_id", "last"), ("user", "\u{e9} \"\n")]);
     COUNT.inc_by_with_exemplar(5, &[("trace_id", "last")]);
     VALUES.observe_with_exemplar(3.0, &[("no-name", "refused")]);

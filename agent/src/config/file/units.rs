@@ -41,7 +41,7 @@ pub(super) fn bytes((low, high): (u64, u64)) -> impl FnOnce(&At<'_>, &mut Proble
     }
 }
 
-const BYTE_UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("B", 0)];
+const BYTE_UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
 fn parse_bytes(text: &str) -> Option<u64> {
     let (unit, shift) = BYTE_UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
@@ -53,8 +53,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 
 /// A size as the file has it.
 pub(super) fn format_bytes(bytes: u64) -> String {
-    let units = [("GiB", 30u32), ("MiB", 20), ("KiB", 10)];
     let fitting =
-        units.into_iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+        BYTE_UNITS.into_iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
     fitting.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }

@@ -1,12 +1,11 @@
 //! Hostile producers beside honest ones: `make hostile`.
 //!
-//! `hostile run --seconds S` starts an agent and honest producers, tries every attack by itself
-//! and then all at once, and at last those that make as much as they can last. Before that there
-//! is nobody else for a while, and then as many threads as attacks that do nothing but compute: of
-//! what an attacker costs a scrape, that part is due to anybody who wants the same processors, and
-//! none of it to what the agent makes of the attack. It ends with one
-//! line, and with success if the honest totals are exact, the agent's memory and log are within
-//! their limits, and every kind of attack was noticed. Times are reported, not judged.
+//! `hostile run --seconds S` starts an agent and honest producers. For a while there is nobody
+//! else; then as many threads as attacks that only compute, which is what any busy neighbour costs
+//! a scrape; then every attack by itself, all at once, and at last those that make as much as they
+//! can last. It ends with one line, and with success if the honest totals are exact, the agent's
+//! memory and log are within their limits, and every kind of attack was noticed. Times are
+//! reported, not judged.
 //! `--withhold 1` expects one call more than there was, which must fail.
 //!
 //! `hostile attack DIRECTORY NAMES SECONDS SEED` is one attacker, or several in one process;
