@@ -47,8 +47,8 @@
 //! 1. Every block that it needs is allocated: the file is made long enough.
 //! 2. The changed blocks go to the journal as absolute values, with a checksum over everything.
 //!    When the last byte is written, the commit has happened.
-//! 3. The blocks are copied into place, with what lies between near ones as it was read, then the header. Only after that the caller acks, and
-//!    only after that the journal is written again.
+//! 3. The blocks are copied into place, with what lies between near ones as it was read, then the
+//!    header. Only after that the caller acks, and only after that the journal is written again.
 //!
 //! A kill in 1 or 2 leaves the commit before; in 3 the journal is copied again at the next start,
 //! which may happen any number of times. A killed process leaves the page cache behind, so

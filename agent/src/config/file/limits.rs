@@ -81,8 +81,8 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "directory_entries_max",
-        help: "Entries of the segments directory up to which a listing is complete: beyond, what is \
-               left of processes that are gone is not removed.",
+        help: "Entries of the segments directory up to which a listing is complete: beyond, \
+               what is left of processes that are gone is not removed.",
         form: Form::Count,
         low: 64,
         high: 1 << 20,
