@@ -17,7 +17,7 @@ use crate::plot::{Axis, Plot};
 const SIZE: (u32, u32) = (860, 480);
 /// About what of it is between the axes, and what a legend takes, in the same unit.
 const INNER_SIZE: (f64, f64) = (732.0, 370.0);
-const LEGEND_MARGIN: f64 = 45.0;
+const LEGEND_MARGINS: (f64, f64) = (45.0, 16.0);
 const LINE: f64 = 18.0;
 const LETTER: f64 = 7.0;
 /// Okabe and Ito's palette, without those that are too pale on white or too dark on black.
@@ -114,8 +114,8 @@ fn paint(plot: &Plot, x: &Scale, y: &Scale, svg: &mut String) -> Outcome<()> {
 /// The corner where the legend covers least of the curves.
 fn free_corner(plot: &Plot, x: &Scale, y: &Scale) -> SeriesLabelPosition {
     let letters = plot.curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0);
-    let width = (LEGEND_MARGIN + LETTER * letters as f64) / INNER_SIZE.0;
-    let height = (LEGEND_MARGIN + LINE * plot.curves.len() as f64) / INNER_SIZE.1;
+    let width = (LEGEND_MARGINS.0 + LETTER * letters as f64) / INNER_SIZE.0;
+    let height = (LEGEND_MARGINS.1 + LINE * plot.curves.len() as f64) / INNER_SIZE.1;
     let corners = [
         (SeriesLabelPosition::UpperLeft, (0.0, 1.0 - height)),
         (SeriesLabelPosition::UpperRight, (1.0 - width, 1.0 - height)),
