@@ -7,6 +7,7 @@ mod own;
 mod pass;
 mod refused;
 mod report;
+mod waste;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -33,6 +34,9 @@ use crate::web_counts::WebCounts;
 use commit::Leaving;
 use own::Own;
 use refused::{Gone, Refused, RefusedFiles};
+use waste::Unclosed;
+
+pub use waste::Waste;
 
 pub use open::Restored;
 
@@ -97,7 +101,9 @@ pub struct Pipeline {
     known: BTreeMap<SegmentName, Known>,
     leaving: Vec<Leaving>,
     /// The commit that says they left is over; their files are to be closed and removed.
-    unclosed: Vec<Leaving>,
+    left: Vec<Leaving>,
+    /// Those of them that were handed over, and are not closed yet.
+    unclosed: Unclosed,
     /// Segments whose files are gone: after the next commit their numbers are free, then their acks
     /// are removed.
     gone: Vec<(SegmentName, Option<u32>)>,
@@ -158,7 +164,8 @@ impl Pipeline {
             segments: Vec::new(),
             known: BTreeMap::new(),
             leaving: Vec::new(),
-            unclosed: Vec::new(),
+            left: Vec::new(),
+            unclosed: Unclosed::default(),
             gone: Vec::new(),
             free_numbers: Vec::new(),
             next_number: 0,
@@ -214,7 +221,7 @@ impl Pipeline {
     /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more
     /// to do at once.
     pub fn reconcile(&mut self, listing: &Listing, now_ns: u64) -> bool {
-        self.clean_up();
+        self.remove_acks();
         self.strangers = listing.strangers;
         let divisor = if listing.is_complete { 1 } else { PIECE_DIVISOR };
         let present: BTreeSet<SegmentName> = listing.names.iter().copied().collect();
@@ -238,8 +245,9 @@ impl Pipeline {
             some_number().checked_rem(fresh.len()).unwrap_or(0)
         };
         fresh.rotate_left(from);
-        // What is leaving has its descriptors until the next commit.
-        let open = self.segments.len() + self.leaving.len();
+        // What is leaving has its descriptors until it is put away.
+        let leaving = self.leaving.len() + self.left.len() + self.unclosed.count();
+        let open = self.segments.len() + leaving;
         let room = self.limits.segments_max.saturating_sub(open);
         let now = fresh.len().min(INSPECTIONS_MAX / divisor).min(room);
         let chosen = fresh.get(..now).unwrap_or_default();
@@ -275,6 +283,10 @@ impl Pipeline {
     }
 
     fn remove_finals(&mut self, present: &BTreeSet<SegmentName>) {
+        if self.unclosed.count() > 0 {
+            // Some of them are being removed.
+            return;
+        }
         for (name, identity) in &self.finals {
             if present.contains(name) {
                 // Where the directory is read-only here, the next start of an SDK removes it.

@@ -11,6 +11,7 @@
 
 mod drain_thread;
 mod exclusive;
+mod janitor;
 mod reload;
 
 use std::fmt;

@@ -13,9 +13,9 @@ pub(super) const RETRY_NS: u64 = 200_000_000;
 
 /// A segment on its way out, until the commit that says so.
 pub(super) struct Leaving {
-    segment: Segment,
+    pub(super) segment: Segment,
     /// Whether everything was taken; else it was refused.
-    is_final: bool,
+    pub(super) is_final: bool,
 }
 
 impl Pipeline {
@@ -163,22 +163,9 @@ impl Pipeline {
             if is_final {
                 self.finals.insert(segment.name, segment.identity);
             }
-            self.unclosed.push(Leaving { segment, is_final });
+            self.left.push(Leaving { segment, is_final });
         }
         self.free_numbers.extend(self.gone.iter_mut().filter_map(|(_, number)| number.take()));
-    }
-
-    /// Puts away what the last commit has unclosed with: closing and removing a file gives its
-    /// memory back, and waits for others who change the directory. So a scrape is answered first.
-    pub fn clean_up(&mut self) {
-        let files = &self.files;
-        for Leaving { segment, is_final } in self.unclosed.drain(..) {
-            if is_final {
-                // Where it may not be removed, its ack tells the next start of an SDK to do so.
-                let _ = files.remove_segment(&segment.name, segment.identity);
-            }
-        }
-        self.gone.retain(|(name, number)| number.is_some() || files.remove_ack(name).is_err());
     }
 }
 

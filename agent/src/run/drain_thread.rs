@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use tokio::sync::oneshot;
 
+use super::janitor::Janitor;
 use super::reload::Reloader;
 use crate::config::file::FileConfig;
 use crate::discover::Watcher;
@@ -167,6 +168,7 @@ impl web::Pipeline for DrainThread {
 
 fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
     let clock = || shared.now_ns();
+    let janitor = Janitor::start();
     let mut passes_to_ready = 0;
     let mut has_more_files = false;
     while !shared.is_stopped.load(Ordering::Relaxed) {
@@ -204,7 +206,9 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
             pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
         }
-        pipeline.clean_up();
+        if let Some(waste) = pipeline.waste() {
+            janitor.take(waste);
+        }
         if !is_ready {
             passes_to_ready += 1;
             let is_full = report.is_complete && !has_more_files && !watcher.is_amid();

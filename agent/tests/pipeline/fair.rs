@@ -137,3 +137,26 @@ fn a_due_pass_reads_more_than_a_scrape_would() {
     assert!(stage.due().is_complete);
     assert_eq!(find(&stage.render(), "fast_total"), Some(CAPACITY_RECORDS.into()));
 }
+
+#[test]
+fn a_due_pass_is_soon_over_and_the_next_goes_on_with_who_had_to_wait() {
+    let scratch = Scratch::new();
+    let mut fast = App::new(&scratch, "fast_total", 1);
+    let mut other = App::new(&scratch, "other_total", 2);
+    let mut stage = Stage::with(&scratch, limits());
+    stage.scrape();
+    fast.count(SCRAPE);
+    other.count(SCRAPE);
+    stage.later(1000);
+    // A round takes half a millisecond.
+    let report = stage.due_at_pace(500_000);
+    assert!(!report.is_complete);
+    let text = stage.render();
+    let total = |name| find(&text, name).expect("a value");
+    let (fast, other) = (total("fast_total"), total("other_total"));
+    let (round, rounds) = (ROUND as f64, (fast + other) / ROUND as f64);
+    assert!((1.0..=4.0).contains(&rounds), "{rounds} rounds in two milliseconds");
+    assert!((fast - other).abs() <= round, "{fast} and {other}: one after the other");
+    assert!(report.next_ns <= stage.now_ns() + 200_000, "goes on after the shortest nap");
+    assert!(stage.pass().is_complete, "a scrape has more time");
+}

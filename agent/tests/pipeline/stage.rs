@@ -8,7 +8,7 @@ use ringmeter_agent::discover::Watcher;
 use ringmeter_agent::expose::text;
 use ringmeter_agent::ledger::Place;
 use ringmeter_agent::limits::Limits;
-use ringmeter_agent::pipeline::{PassReport, Pipeline, Scope};
+use ringmeter_agent::pipeline::{PassReport, Pipeline, Scope, Waste};
 use ringmeter_agent::snapshot::Snapshot;
 
 use crate::scratch::Scratch;
@@ -34,6 +34,10 @@ impl Stage {
         Self { pipeline, watcher, now_ns: Cell::new(now_ns) }
     }
 
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+
     pub(crate) fn later(&self, by_ms: u64) {
         self.now_ns.set(self.now_ns.get() + by_ms * 1_000_000);
     }
@@ -47,7 +51,7 @@ impl Stage {
     pub(crate) fn pass(&mut self) -> PassReport {
         let now_ns = self.now_ns.get();
         let report = self.pipeline.pass(Scope::All, &|| now_ns);
-        self.pipeline.clean_up();
+        self.pipeline.waste().into_iter().for_each(Waste::put_away);
         report
     }
 
@@ -66,6 +70,16 @@ impl Stage {
     pub(crate) fn due_unless(&mut self, is_wanted: &impl Fn() -> bool) -> PassReport {
         let now_ns = self.now_ns.get();
         self.pipeline.pass_unless(Scope::Due, &|| now_ns, is_wanted)
+    }
+
+    /// A pass that no scrape waits for, on a clock that moves by this each time it is looked at.
+    pub(crate) fn due_at_pace(&mut self, step_ns: u64) -> PassReport {
+        let now_ns = &self.now_ns;
+        let clock = || {
+            now_ns.set(now_ns.get() + step_ns);
+            now_ns.get()
+        };
+        self.pipeline.pass(Scope::Due, &clock)
     }
 
     /// Lists, passes over everything a second later, and renders.
