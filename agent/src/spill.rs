@@ -7,6 +7,7 @@
 
 mod lanes;
 mod marks;
+mod state;
 
 pub use lanes::Lanes;
 
@@ -23,6 +24,7 @@ use crate::reject::RejectReason;
 use crate::series::SeriesRef;
 use crate::source::Source;
 use crate::view::GaugeSample;
+use state::{State, state_offset_bytes};
 
 /// Gaps between cells up to this size are read over rather than read around.
 const GAP_MAX_BYTES: u64 = 4096;
@@ -48,10 +50,10 @@ struct SpillCell {
     /// Number of its cell in each lane, for the first series.
     lane_cell: Option<u32>,
     placed: Placed,
-    /// The words as taken; none while they are all zero. A counter's integer and a distribution's
-    /// sum have what is in lanes added to them.
+    /// The words as taken, the state among them; none while all others are zero. A counter's
+    /// integer and a distribution's sum have what is in lanes added to them.
     taken: Option<Box<[u64]>>,
-    is_retired: bool,
+    state: State,
 }
 
 /// A gauge's cell.
@@ -63,7 +65,7 @@ struct GaugeCell {
     changes: u64,
     moved_ns: u64,
     is_read: bool,
-    is_retired: bool,
+    state: State,
 }
 
 /// All cells of a segment.
@@ -71,6 +73,8 @@ struct GaugeCell {
 pub struct Cells {
     spill: Vec<SpillCell>,
     gauges: Vec<GaugeCell>,
+    /// Series whose cells are beyond a limit: held as long as the segment is there.
+    unread: Vec<SeriesRef>,
     is_sorted: bool,
     has_most_recent: bool,
     size_bytes: u64,
@@ -128,19 +132,19 @@ impl Cells {
         Self { settled_ns: now_ns, ..Self::default() }
     }
 
-    /// Adds the cell of a series.
+    /// Adds the cell of a series, which is held unless it [was retired](Self::was_retired).
     pub fn push(&mut self, place: &CellPlace, placed: Placed, context: &mut Context<'_>) {
         let CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell } = *place;
         self.is_sorted = false;
         self.is_due = true;
-        let is_retired = false;
+        let state = self.restored_state(kind, offset_bytes);
         if kind == Kind::Gauge {
             let family = context.aggregate.registry().family(placed.series.family);
             self.has_most_recent |=
                 family.is_some_and(|family| family.shape.gauge_rule == GaugeRule::MostRecent);
             let (value, changes, moved_ns, is_read) = (0.0, 0, 0, false);
             let gauge =
-                GaugeCell { offset_bytes, placed, value, changes, moved_ns, is_read, is_retired };
+                GaugeCell { offset_bytes, placed, value, changes, moved_ns, is_read, state };
             self.gauges.push(gauge);
             return;
         }
@@ -148,10 +152,13 @@ impl Cells {
         // Counters are small, and bounded by the number of series.
         if kind != Kind::Counter && self.size_bytes > context.limits.cells_per_segment_max_bytes {
             context.counts.cells_deferred = context.counts.cells_deferred.saturating_add(1);
+            if !state.is_retired() {
+                self.unread.push(placed.series);
+            }
             return;
         }
         let words = usize::try_from(size_bytes / 8).unwrap_or(0);
-        let taken = self.marks.restored(offset_bytes, words);
+        let taken = self.marks.restored(offset_bytes, words, cell::state_word(kind));
         if taken.is_some() {
             self.hold_restored(words, context.aggregate.budget());
         }
@@ -163,7 +170,7 @@ impl Cells {
             lane_cell,
             placed,
             taken,
-            is_retired,
+            state,
         });
     }
 
@@ -241,12 +248,15 @@ impl Cells {
             if let Some(taken) = &cell.taken {
                 marks.note(cell.offset_bytes, taken, words);
             }
-            let is_new = cell.taken.is_none();
+            let (is_new, state) = (cell.taken.is_none(), cell.state);
             if !cell.take(words, schema, take, *now_ns, (held, share_max_bytes), aggregate) {
                 counts.cells_deferred = counts.cells_deferred.saturating_add(1);
                 is_left = true;
             } else if is_new && cell.taken.is_some() {
                 marks.note(cell.offset_bytes, &[], words);
+            } else if is_new {
+                let offset_bytes = state_offset_bytes(cell.kind, cell.offset_bytes);
+                marks.note(offset_bytes, &[state.0], &[cell.state.0]);
             }
         })?;
         aggregate.rejected.add(RejectReason::Family, self.lanes.settle(take));
@@ -277,7 +287,7 @@ impl Cells {
 
     /// The gauges that are not retired, as last read.
     pub fn samples(&self, process: u64) -> impl Iterator<Item = GaugeSample> {
-        let shown = self.gauges.iter().filter(|gauge| gauge.is_read && !gauge.is_retired);
+        let shown = self.gauges.iter().filter(|gauge| gauge.is_read && !gauge.state.is_retired());
         shown.map(move |gauge| GaugeSample {
             slot: gauge.placed.slot,
             value: gauge.value,
@@ -288,10 +298,11 @@ impl Cells {
 
     /// Gives up everything when the segment goes.
     pub fn release(&mut self, aggregate: &mut Aggregate) {
-        let spill = self.spill.iter().filter(|cell| !cell.is_retired).map(|cell| cell.placed);
-        let gauges = self.gauges.iter().filter(|gauge| !gauge.is_retired).map(|g| g.placed);
-        for placed in spill.chain(gauges) {
-            aggregate.registry().release(placed.series);
+        let spill = self.spill.iter().map(|cell| (cell.state, cell.placed));
+        let gauges = self.gauges.iter().map(|gauge| (gauge.state, gauge.placed));
+        let held = spill.chain(gauges).filter(|(state, _)| !state.is_retired());
+        for series in held.map(|(_, placed)| placed.series).chain(self.unread.drain(..)) {
+            aggregate.registry().release(series);
         }
         aggregate.budget().give_back(self.held_bytes);
         *self = Self::default();
@@ -343,20 +354,9 @@ fn word(words: &[u64], at: usize) -> u64 {
     words.get(at).copied().unwrap_or(0)
 }
 
-/// Follows a state word: retired, or revived.
-fn follow_state(is_retired: &mut bool, state: u64, series: SeriesRef, aggregate: &mut Aggregate) {
-    match (*is_retired, cell::is_retired(state)) {
-        (false, true) => aggregate.registry().retire(series),
-        (true, false) => aggregate.registry().hold(series),
-        _ => return,
-    }
-    *is_retired = !*is_retired;
-}
-
 impl GaugeCell {
     fn read(&mut self, words: &[u64], now_ns: u64, aggregate: &mut Aggregate) {
-        let state = word(words, cell::SCALAR_STATE);
-        follow_state(&mut self.is_retired, state, self.placed.series, aggregate);
+        self.state.follow(word(words, cell::SCALAR_STATE), self.placed.series, aggregate);
         let changes = word(words, cell::GAUGE_CHANGES);
         if changes != self.changes {
             (self.changes, self.moved_ns) = (changes, now_ns.max(1));
@@ -390,7 +390,11 @@ impl SpillCell {
                 *held_bytes = held_bytes.saturating_add(size_bytes);
             }
         }
-        self.taken = Some(vec![0; self.words].into());
+        let mut taken = vec![0; self.words];
+        if let Some(word) = taken.get_mut(cell::state_word(self.kind)) {
+            *word = self.state.0;
+        }
+        self.taken = Some(taken.into());
         true
     }
 
@@ -417,7 +421,7 @@ impl SpillCell {
             self.add(words, schema, take, now_ns, aggregate);
         }
         // Last, so that a series leaves with everything that was recorded.
-        follow_state(&mut self.is_retired, state, self.placed.series, aggregate);
+        self.state.follow(state, self.placed.series, aggregate);
         true
     }
 

@@ -22,6 +22,8 @@ mod life;
 mod merge;
 #[path = "pipeline/retain.rs"]
 mod retain;
+#[path = "pipeline/retire.rs"]
+mod retire;
 #[path = "pipeline/shown.rs"]
 mod shown;
 #[path = "pipeline/steady.rs"]
