@@ -342,9 +342,9 @@ impl Definitions {
         if let Some(placed) = placed {
             context.aggregate.registry().define(placed.series);
             self.series.push(placed.series);
-            let place = CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell };
-            around.cells.push(&place, placed, context);
         }
+        let place = CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell };
+        around.cells.push(&place, placed, context);
         Ok(())
     }
 }

@@ -49,7 +49,8 @@ struct SpillCell {
     bounds: u32,
     /// Number of its cell in each lane, for the first series.
     lane_cell: Option<u32>,
-    placed: Placed,
+    /// `None` where the metric was refused: what comes is told as rejected.
+    placed: Option<Placed>,
     /// The words as taken, the state among them; none while all others are zero. A counter's
     /// integer and a distribution's sum have what is in lanes added to them.
     taken: Option<Box<[u64]>>,
@@ -132,13 +133,15 @@ impl Cells {
         Self { settled_ns: now_ns, ..Self::default() }
     }
 
-    /// Adds the cell of a series, which is held unless it [was retired](Self::was_retired).
-    pub fn push(&mut self, place: &CellPlace, placed: Placed, context: &mut Context<'_>) {
+    /// Adds the cell of a series, which is held unless it [was retired](Self::was_retired), or of
+    /// one whose metric was refused.
+    pub fn push(&mut self, place: &CellPlace, placed: Option<Placed>, context: &mut Context<'_>) {
         let CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell } = *place;
         self.is_sorted = false;
         self.is_due = true;
         let state = self.restored_state(kind, offset_bytes);
         if kind == Kind::Gauge {
+            let Some(placed) = placed else { return };
             let family = context.aggregate.registry().family(placed.series.family);
             self.has_most_recent |=
                 family.is_some_and(|family| family.shape.gauge_rule == GaugeRule::MostRecent);
@@ -148,15 +151,17 @@ impl Cells {
             self.gauges.push(gauge);
             return;
         }
-        self.size_bytes += size_bytes;
+        let most_bytes = context.limits.cells_per_segment_max_bytes;
+        // What is refused leaves half to what counts.
+        let most_bytes = if placed.is_some() { most_bytes } else { most_bytes / 2 };
+        let size_with_bytes = self.size_bytes + size_bytes;
         // Counters are small, and bounded by the number of series.
-        if kind != Kind::Counter && self.size_bytes > context.limits.cells_per_segment_max_bytes {
+        if kind != Kind::Counter && size_with_bytes > most_bytes {
             context.counts.cells_deferred = context.counts.cells_deferred.saturating_add(1);
-            if !state.is_retired() {
-                self.unread.push(placed.series);
-            }
+            self.unread.extend(placed.filter(|_| !state.is_retired()).map(|own| own.series));
             return;
         }
+        self.size_bytes = size_with_bytes;
         let words = usize::try_from(size_bytes / 8).unwrap_or(0);
         let taken = self.marks.restored(offset_bytes, words, cell::state_word(kind));
         if taken.is_some() {
@@ -259,7 +264,7 @@ impl Cells {
                 marks.note(offset_bytes, &[state.0], &[cell.state.0]);
             }
         })?;
-        aggregate.rejected.add(RejectReason::Family, self.lanes.settle(take));
+        self.lanes.settle();
         self.taken_ns = *now_ns;
         self.lanes_taken_ns = *now_ns;
         self.is_due = is_left;
@@ -299,9 +304,10 @@ impl Cells {
     /// Gives up everything when the segment goes.
     pub fn release(&mut self, aggregate: &mut Aggregate) {
         let spill = self.spill.iter().map(|cell| (cell.state, cell.placed));
-        let gauges = self.gauges.iter().map(|gauge| (gauge.state, gauge.placed));
+        let gauges = self.gauges.iter().map(|gauge| (gauge.state, Some(gauge.placed)));
         let held = spill.chain(gauges).filter(|(state, _)| !state.is_retired());
-        for series in held.map(|(_, placed)| placed.series).chain(self.unread.drain(..)) {
+        let held = held.filter_map(|(_, placed)| Some(placed?.series));
+        for series in held.chain(self.unread.drain(..)) {
             aggregate.registry().release(series);
         }
         aggregate.budget().give_back(self.held_bytes);
@@ -421,7 +427,10 @@ impl SpillCell {
             self.add(words, schema, take, now_ns, aggregate);
         }
         // Last, so that a series leaves with everything that was recorded.
-        self.state.follow(state, self.placed.series, aggregate);
+        match self.placed {
+            Some(placed) => self.state.follow(state, placed.series, aggregate),
+            None => self.state = State(state),
+        }
         true
     }
 
@@ -434,15 +443,15 @@ impl SpillCell {
         aggregate: &mut Aggregate,
     ) {
         let Some(taken) = &mut self.taken else { return };
-        let slot = self.placed.slot;
-        match (take, self.kind) {
-            (Take::Baseline, _) | (_, Kind::Gauge) => {}
-            (_, Kind::Counter) => add_counter(words, taken, slot, aggregate),
-            (_, Kind::Histogram | Kind::Summary) => {
+        let cell = || DistributionCell { words, taken, schema, bounds: self.bounds };
+        match (take, self.kind, self.placed) {
+            (Take::Baseline, ..) | (_, Kind::Gauge, _) => {}
+            (_, Kind::Counter, placed) => add_counter(words, taken, placed, aggregate),
+            (_, Kind::Histogram | Kind::Summary, Some(placed)) => {
                 let moment = (take == Take::Fresh).then_some(now_ns);
-                let cell = DistributionCell { words, taken, schema, bounds: self.bounds };
-                cell.add(slot, moment, aggregate);
+                cell().add(placed.slot, moment, aggregate);
             }
+            (_, Kind::Histogram | Kind::Summary, None) => cell().reject(aggregate),
         }
         taken.copy_from_slice(words);
     }
@@ -454,7 +463,7 @@ fn float_difference(now: u64, before: u64) -> Option<f64> {
     difference.is_finite().then_some(difference)
 }
 
-fn add_counter(words: &[u64], taken: &[u64], slot: u32, aggregate: &mut Aggregate) {
+fn add_counter(words: &[u64], taken: &[u64], placed: Option<Placed>, aggregate: &mut Aggregate) {
     let integer =
         word(words, cell::COUNTER_INTEGER).wrapping_sub(word(taken, cell::COUNTER_INTEGER));
     // Nobody counts 2^63 between two looks: a word that went back looks like that.
@@ -463,6 +472,9 @@ fn add_counter(words: &[u64], taken: &[u64], slot: u32, aggregate: &mut Aggregat
         0
     } else {
         integer
+    };
+    let Some(Placed { slot, .. }) = placed else {
+        return aggregate.rejected.add(RejectReason::Family, integer);
     };
     let (now, before) = (word(words, cell::COUNTER_FLOAT), word(taken, cell::COUNTER_FLOAT));
     let float = float_difference(now, before).filter(|float| *float >= 0.0);
@@ -492,10 +504,23 @@ impl DistributionCell<'_> {
         difference
     }
 
+    /// Where the classic buckets begin, of which every observation is in one.
+    fn classic(&self) -> usize {
+        cell::DISTRIBUTION_HEAD_WORDS + spill_bucket_count(self.schema) as usize
+    }
+
+    /// Tells how many observations came to a metric that was refused.
+    fn reject(&self, aggregate: &mut Aggregate) {
+        let (first, mut went_back) = (self.classic(), 0);
+        let all = (first..=first + self.bounds as usize).map(|at| self.new_at(at, &mut went_back));
+        let count = all.fold(0, u64::saturating_add);
+        aggregate.rejected.add(RejectReason::Family, count);
+        aggregate.rejected.add(RejectReason::Cell, went_back);
+    }
+
     fn add(&self, slot: u32, now_ns: Option<u64>, aggregate: &mut Aggregate) {
         let mut went_back = 0;
-        let base2 = spill_bucket_count(self.schema);
-        let classic = cell::DISTRIBUTION_HEAD_WORDS + base2 as usize;
+        let (base2, classic) = (spill_bucket_count(self.schema), self.classic());
         if let Some((distribution, budget)) = aggregate.distribution(slot) {
             for (at, spill) in [
                 (cell::DISTRIBUTION_ZERO, SpillSlot::Zero),

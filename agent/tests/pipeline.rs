@@ -20,6 +20,8 @@ mod hostile;
 mod life;
 #[path = "pipeline/merge.rs"]
 mod merge;
+#[path = "pipeline/refused.rs"]
+mod refused;
 #[path = "pipeline/retain.rs"]
 mod retain;
 #[path = "pipeline/retire.rs"]
