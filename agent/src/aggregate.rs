@@ -23,7 +23,7 @@ use crate::budget::Budget;
 use crate::distribution::Distribution;
 use crate::gathered::Gathered;
 use crate::limits::Limits;
-use crate::partition::{Slots, all_single, take_apart};
+use crate::long_records::{Slots, all_single, take_apart};
 use crate::reject::{ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::rule::Rules;
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
