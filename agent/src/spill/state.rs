@@ -49,3 +49,53 @@ impl Cells {
         State(self.marks.restored_word(state_offset_bytes(kind, offset_bytes)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringmeter_layout::definition::FamilyDefinition;
+    use ringmeter_layout::naming::GaugeRule;
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::series::Row;
+
+    /// Two processes hold a series; one of them is followed, and the other one dies.
+    #[test]
+    fn each_change_is_followed_once_and_between_two_looks_all_of_them() {
+        let mut aggregate = Aggregate::new(Limits::default());
+        let definition = FamilyDefinition {
+            id: 0,
+            kind: Kind::Counter,
+            gauge_rule: GaugeRule::Sum,
+            name: "n_total".into(),
+            help: String::new(),
+            unit: String::new(),
+            label_names: Vec::new(),
+            bounds: Vec::new(),
+            objectives: Vec::new(),
+            max_age_ms: 0,
+            age_buckets: 0,
+        };
+        let family = aggregate.hold_family(&definition, 0).unwrap();
+        let mut hold = || aggregate.hold_series(family, &[], true, 0).unwrap().series;
+        let (series, other) = (hold(), hold());
+        assert_eq!(series, other);
+        let mut state = State::default();
+        let mut is_retired = |word: u64, aggregate: &mut Aggregate| {
+            state.follow(word, series, aggregate);
+            aggregate.registry().row(series).is_some_and(Row::is_retired)
+        };
+        assert!(!is_retired(1, &mut aggregate), "the other one holds it");
+        assert!(!is_retired(3, &mut aggregate), "and is not given up for this one");
+        aggregate.registry().release(other);
+        assert!(!is_retired(3, &mut aggregate), "nothing new: who died did not remove it");
+        assert!(is_retired(5, &mut aggregate), "held meanwhile, and removed");
+        assert!(!is_retired(6, &mut aggregate));
+        assert!(!is_retired(8, &mut aggregate), "held again");
+        assert!(is_retired(9, &mut aggregate), "once, so that nobody is left");
+        // The next agent places it without a holder.
+        let placed = aggregate.place_series(family, &[], true, true, 0).unwrap();
+        assert_eq!(placed.series, series);
+        assert!(is_retired(9, &mut aggregate));
+    }
+}
