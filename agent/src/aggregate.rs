@@ -23,7 +23,7 @@ use crate::budget::Budget;
 use crate::distribution::Distribution;
 use crate::gathered::Gathered;
 use crate::limits::Limits;
-use crate::partition::{Slots, all_single, take_apart};
+use crate::long_records::{Slots, all_single, take_apart};
 use crate::reject::{ExemplarsDropped, OverflowReason, Overflowed, RejectReason, Rejected};
 use crate::rule::Rules;
 use crate::series::{Family, FamilyRefused, OVERFLOW_ROW, Registry, SeriesRef};
@@ -299,27 +299,46 @@ impl Aggregate {
         has_room: bool,
         now_ns: u64,
     ) -> Option<Placed> {
+        self.place_series(family, pairs, has_room, false, now_ns)
+    }
+
+    /// As [`hold_series`](Self::hold_series), for a segment that is attached again: without a
+    /// holder if it `was_retired` by the segment before.
+    pub fn place_series(
+        &mut self,
+        family: u32,
+        pairs: &[(&str, &str)],
+        has_room: bool,
+        was_retired: bool,
+        now_ns: u64,
+    ) -> Option<Placed> {
         let labels = LabelText::new(pairs);
-        let series = match self.registry.family(family)?.find(&labels) {
-            Some(row) => Ok(SeriesRef { family, row }),
-            None => self.add_series(family, pairs, has_room, now_ns),
-        };
-        match series {
-            Ok(series) => self.hold(series),
+        if let Some(row) = self.registry.family(family)?.find(&labels) {
+            return self.place(SeriesRef { family, row }, was_retired);
+        }
+        match self.add_series(family, pairs, has_room, now_ns) {
+            Ok(series) => {
+                if was_retired {
+                    self.registry.retire(series);
+                }
+                self.place(series, was_retired)
+            }
             Err(reason) => {
                 self.overflowed.add(reason);
-                self.hold_overflow(family)
+                self.place_overflow(family, was_retired)
             }
         }
     }
 
-    /// The overflow series of a metric, and one holder more for it.
-    pub fn hold_overflow(&mut self, family: u32) -> Option<Placed> {
-        self.hold(SeriesRef { family, row: OVERFLOW_ROW })
+    /// The overflow series of a metric, and unless it `was_retired` one holder more for it.
+    pub fn place_overflow(&mut self, family: u32, was_retired: bool) -> Option<Placed> {
+        self.place(SeriesRef { family, row: OVERFLOW_ROW }, was_retired)
     }
 
-    fn hold(&mut self, series: SeriesRef) -> Option<Placed> {
-        self.registry.hold(series);
+    fn place(&mut self, series: SeriesRef, was_retired: bool) -> Option<Placed> {
+        if !was_retired {
+            self.registry.hold(series);
+        }
         Some(Placed { series, slot: self.registry.row(series)?.slot })
     }
 

@@ -317,9 +317,11 @@ impl Definitions {
             .containing("cell_offset_bytes", chunk, definition.cell_offset_bytes, size_bytes)
             .map_err(|error| Refusal::new(Reason::Definitions, error))?;
         let lane_cell = around.cells.number_lane_cell(kind, around.geometry.lane_cells);
+        let offset_bytes = definition.cell_offset_bytes;
+        let was_retired = around.cells.was_retired(kind, offset_bytes);
         let placed = own.family.and_then(|family| {
             if definition.is_overflow {
-                return context.aggregate.hold_overflow(family);
+                return context.aggregate.place_overflow(family, was_retired);
             }
             let names = own.label_names.iter().map(|name| &**name);
             let values = definition.label_values.iter().map(String::as_str);
@@ -328,9 +330,9 @@ impl Definitions {
             let pairs: Vec<(&str, &str)> = names.zip(values).chain(service).collect();
             let has_room = count < context.limits.series_per_segment_max
                 && count < context.aggregate.series_left();
-            context.aggregate.hold_series(family, &pairs, has_room, context.now_ns)
+            let now_ns = context.now_ns;
+            context.aggregate.place_series(family, &pairs, has_room, was_retired, now_ns)
         });
-        let offset_bytes = definition.cell_offset_bytes;
         around.local.push(match (placed, kind) {
             (None, _) => Local::Refused,
             (Some(_), Kind::Gauge) => Local::Gauge,
@@ -340,9 +342,9 @@ impl Definitions {
         if let Some(placed) = placed {
             context.aggregate.registry().define(placed.series);
             self.series.push(placed.series);
-            let place = CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell };
-            around.cells.push(&place, placed, context);
         }
+        let place = CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell };
+        around.cells.push(&place, placed, context);
         Ok(())
     }
 }

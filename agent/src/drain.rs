@@ -23,7 +23,7 @@ use ringmeter_layout::word::fence_acquire;
 
 use crate::context::Context;
 use crate::definitions::Surroundings;
-use crate::partition::Slots;
+use crate::long_records::Slots;
 use crate::quarantine::{Reason, Refusal};
 use crate::reject::{ExemplarDrop, RejectReason};
 use crate::segment::{Before, KeptLane, Lane, Phase, Segment};

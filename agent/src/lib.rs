@@ -28,7 +28,7 @@ pub mod distribution;
 pub mod series;
 
 pub mod gathered;
-pub mod partition;
+pub mod long_records;
 
 pub mod aggregate;
 pub mod view;

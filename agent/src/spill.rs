@@ -7,6 +7,7 @@
 
 mod lanes;
 mod marks;
+mod state;
 
 pub use lanes::Lanes;
 
@@ -23,6 +24,7 @@ use crate::reject::RejectReason;
 use crate::series::SeriesRef;
 use crate::source::Source;
 use crate::view::GaugeSample;
+use state::{State, state_offset_bytes};
 
 /// Gaps between cells up to this size are read over rather than read around.
 const GAP_MAX_BYTES: u64 = 4096;
@@ -47,11 +49,12 @@ struct SpillCell {
     bounds: u32,
     /// Number of its cell in each lane, for the first series.
     lane_cell: Option<u32>,
-    placed: Placed,
-    /// The words as taken; none while they are all zero. A counter's integer and a distribution's
-    /// sum have what is in lanes added to them.
+    /// `None` where the metric was refused: what comes is told as rejected.
+    placed: Option<Placed>,
+    /// The words as taken, the state among them; none while all others are zero. A counter's
+    /// integer and a distribution's sum have what is in lanes added to them.
     taken: Option<Box<[u64]>>,
-    is_retired: bool,
+    state: State,
 }
 
 /// A gauge's cell.
@@ -63,7 +66,7 @@ struct GaugeCell {
     changes: u64,
     moved_ns: u64,
     is_read: bool,
-    is_retired: bool,
+    state: State,
 }
 
 /// All cells of a segment.
@@ -71,6 +74,8 @@ struct GaugeCell {
 pub struct Cells {
     spill: Vec<SpillCell>,
     gauges: Vec<GaugeCell>,
+    /// Series whose cells are beyond a limit: held as long as the segment is there.
+    unread: Vec<SeriesRef>,
     is_sorted: bool,
     has_most_recent: bool,
     size_bytes: u64,
@@ -128,30 +133,37 @@ impl Cells {
         Self { settled_ns: now_ns, ..Self::default() }
     }
 
-    /// Adds the cell of a series.
-    pub fn push(&mut self, place: &CellPlace, placed: Placed, context: &mut Context<'_>) {
+    /// Adds the cell of a series, which is held unless it [was retired](Self::was_retired), or of
+    /// one whose metric was refused.
+    pub fn push(&mut self, place: &CellPlace, placed: Option<Placed>, context: &mut Context<'_>) {
         let CellPlace { kind, bounds, offset_bytes, size_bytes, lane_cell } = *place;
         self.is_sorted = false;
         self.is_due = true;
-        let is_retired = false;
+        let state = self.restored_state(kind, offset_bytes);
         if kind == Kind::Gauge {
+            let Some(placed) = placed else { return };
             let family = context.aggregate.registry().family(placed.series.family);
             self.has_most_recent |=
                 family.is_some_and(|family| family.shape.gauge_rule == GaugeRule::MostRecent);
             let (value, changes, moved_ns, is_read) = (0.0, 0, 0, false);
             let gauge =
-                GaugeCell { offset_bytes, placed, value, changes, moved_ns, is_read, is_retired };
+                GaugeCell { offset_bytes, placed, value, changes, moved_ns, is_read, state };
             self.gauges.push(gauge);
             return;
         }
-        self.size_bytes += size_bytes;
+        let most_bytes = context.limits.cells_per_segment_max_bytes;
+        // What is refused leaves half to what counts.
+        let most_bytes = if placed.is_some() { most_bytes } else { most_bytes / 2 };
+        let size_with_bytes = self.size_bytes + size_bytes;
         // Counters are small, and bounded by the number of series.
-        if kind != Kind::Counter && self.size_bytes > context.limits.cells_per_segment_max_bytes {
+        if kind != Kind::Counter && size_with_bytes > most_bytes {
             context.counts.cells_deferred = context.counts.cells_deferred.saturating_add(1);
+            self.unread.extend(placed.filter(|_| !state.is_retired()).map(|own| own.series));
             return;
         }
+        self.size_bytes = size_with_bytes;
         let words = usize::try_from(size_bytes / 8).unwrap_or(0);
-        let taken = self.marks.restored(offset_bytes, words);
+        let taken = self.marks.restored(offset_bytes, words, cell::state_word(kind));
         if taken.is_some() {
             self.hold_restored(words, context.aggregate.budget());
         }
@@ -163,7 +175,7 @@ impl Cells {
             lane_cell,
             placed,
             taken,
-            is_retired,
+            state,
         });
     }
 
@@ -241,15 +253,18 @@ impl Cells {
             if let Some(taken) = &cell.taken {
                 marks.note(cell.offset_bytes, taken, words);
             }
-            let is_new = cell.taken.is_none();
+            let (is_new, state) = (cell.taken.is_none(), cell.state);
             if !cell.take(words, schema, take, *now_ns, (held, share_max_bytes), aggregate) {
                 counts.cells_deferred = counts.cells_deferred.saturating_add(1);
                 is_left = true;
             } else if is_new && cell.taken.is_some() {
                 marks.note(cell.offset_bytes, &[], words);
+            } else if is_new {
+                let offset_bytes = state_offset_bytes(cell.kind, cell.offset_bytes);
+                marks.note(offset_bytes, &[state.0], &[cell.state.0]);
             }
         })?;
-        aggregate.rejected.add(RejectReason::Family, self.lanes.settle(take));
+        self.lanes.settle();
         self.taken_ns = *now_ns;
         self.lanes_taken_ns = *now_ns;
         self.is_due = is_left;
@@ -277,7 +292,7 @@ impl Cells {
 
     /// The gauges that are not retired, as last read.
     pub fn samples(&self, process: u64) -> impl Iterator<Item = GaugeSample> {
-        let shown = self.gauges.iter().filter(|gauge| gauge.is_read && !gauge.is_retired);
+        let shown = self.gauges.iter().filter(|gauge| gauge.is_read && !gauge.state.is_retired());
         shown.map(move |gauge| GaugeSample {
             slot: gauge.placed.slot,
             value: gauge.value,
@@ -288,10 +303,12 @@ impl Cells {
 
     /// Gives up everything when the segment goes.
     pub fn release(&mut self, aggregate: &mut Aggregate) {
-        let spill = self.spill.iter().filter(|cell| !cell.is_retired).map(|cell| cell.placed);
-        let gauges = self.gauges.iter().filter(|gauge| !gauge.is_retired).map(|g| g.placed);
-        for placed in spill.chain(gauges) {
-            aggregate.registry().release(placed.series);
+        let spill = self.spill.iter().map(|cell| (cell.state, cell.placed));
+        let gauges = self.gauges.iter().map(|gauge| (gauge.state, Some(gauge.placed)));
+        let held = spill.chain(gauges).filter(|(state, _)| !state.is_retired());
+        let held = held.filter_map(|(_, placed)| Some(placed?.series));
+        for series in held.chain(self.unread.drain(..)) {
+            aggregate.registry().release(series);
         }
         aggregate.budget().give_back(self.held_bytes);
         *self = Self::default();
@@ -343,20 +360,9 @@ fn word(words: &[u64], at: usize) -> u64 {
     words.get(at).copied().unwrap_or(0)
 }
 
-/// Follows a state word: retired, or revived.
-fn follow_state(is_retired: &mut bool, state: u64, series: SeriesRef, aggregate: &mut Aggregate) {
-    match (*is_retired, cell::is_retired(state)) {
-        (false, true) => aggregate.registry().retire(series),
-        (true, false) => aggregate.registry().hold(series),
-        _ => return,
-    }
-    *is_retired = !*is_retired;
-}
-
 impl GaugeCell {
     fn read(&mut self, words: &[u64], now_ns: u64, aggregate: &mut Aggregate) {
-        let state = word(words, cell::SCALAR_STATE);
-        follow_state(&mut self.is_retired, state, self.placed.series, aggregate);
+        self.state.follow(word(words, cell::SCALAR_STATE), self.placed.series, aggregate);
         let changes = word(words, cell::GAUGE_CHANGES);
         if changes != self.changes {
             (self.changes, self.moved_ns) = (changes, now_ns.max(1));
@@ -390,7 +396,11 @@ impl SpillCell {
                 *held_bytes = held_bytes.saturating_add(size_bytes);
             }
         }
-        self.taken = Some(vec![0; self.words].into());
+        let mut taken = vec![0; self.words];
+        if let Some(word) = taken.get_mut(cell::state_word(self.kind)) {
+            *word = self.state.0;
+        }
+        self.taken = Some(taken.into());
         true
     }
 
@@ -417,7 +427,10 @@ impl SpillCell {
             self.add(words, schema, take, now_ns, aggregate);
         }
         // Last, so that a series leaves with everything that was recorded.
-        follow_state(&mut self.is_retired, state, self.placed.series, aggregate);
+        match self.placed {
+            Some(placed) => self.state.follow(state, placed.series, aggregate),
+            None => self.state = State(state),
+        }
         true
     }
 
@@ -430,15 +443,15 @@ impl SpillCell {
         aggregate: &mut Aggregate,
     ) {
         let Some(taken) = &mut self.taken else { return };
-        let slot = self.placed.slot;
-        match (take, self.kind) {
-            (Take::Baseline, _) | (_, Kind::Gauge) => {}
-            (_, Kind::Counter) => add_counter(words, taken, slot, aggregate),
-            (_, Kind::Histogram | Kind::Summary) => {
+        let cell = || DistributionCell { words, taken, schema, bounds: self.bounds };
+        match (take, self.kind, self.placed) {
+            (Take::Baseline, ..) | (_, Kind::Gauge, _) => {}
+            (_, Kind::Counter, placed) => add_counter(words, taken, placed, aggregate),
+            (_, Kind::Histogram | Kind::Summary, Some(placed)) => {
                 let moment = (take == Take::Fresh).then_some(now_ns);
-                let cell = DistributionCell { words, taken, schema, bounds: self.bounds };
-                cell.add(slot, moment, aggregate);
+                cell().add(placed.slot, moment, aggregate);
             }
+            (_, Kind::Histogram | Kind::Summary, None) => cell().reject(aggregate),
         }
         taken.copy_from_slice(words);
     }
@@ -450,7 +463,7 @@ fn float_difference(now: u64, before: u64) -> Option<f64> {
     difference.is_finite().then_some(difference)
 }
 
-fn add_counter(words: &[u64], taken: &[u64], slot: u32, aggregate: &mut Aggregate) {
+fn add_counter(words: &[u64], taken: &[u64], placed: Option<Placed>, aggregate: &mut Aggregate) {
     let integer =
         word(words, cell::COUNTER_INTEGER).wrapping_sub(word(taken, cell::COUNTER_INTEGER));
     // Nobody counts 2^63 between two looks: a word that went back looks like that.
@@ -459,6 +472,9 @@ fn add_counter(words: &[u64], taken: &[u64], slot: u32, aggregate: &mut Aggregat
         0
     } else {
         integer
+    };
+    let Some(Placed { slot, .. }) = placed else {
+        return aggregate.rejected.add(RejectReason::Family, integer);
     };
     let (now, before) = (word(words, cell::COUNTER_FLOAT), word(taken, cell::COUNTER_FLOAT));
     let float = float_difference(now, before).filter(|float| *float >= 0.0);
@@ -488,10 +504,23 @@ impl DistributionCell<'_> {
         difference
     }
 
+    /// Where the classic buckets begin, of which every observation is in one.
+    fn classic(&self) -> usize {
+        cell::DISTRIBUTION_HEAD_WORDS + spill_bucket_count(self.schema) as usize
+    }
+
+    /// Tells how many observations came to a metric that was refused.
+    fn reject(&self, aggregate: &mut Aggregate) {
+        let (first, mut went_back) = (self.classic(), 0);
+        let all = (first..=first + self.bounds as usize).map(|at| self.new_at(at, &mut went_back));
+        let count = all.fold(0, u64::saturating_add);
+        aggregate.rejected.add(RejectReason::Family, count);
+        aggregate.rejected.add(RejectReason::Cell, went_back);
+    }
+
     fn add(&self, slot: u32, now_ns: Option<u64>, aggregate: &mut Aggregate) {
         let mut went_back = 0;
-        let base2 = spill_bucket_count(self.schema);
-        let classic = cell::DISTRIBUTION_HEAD_WORDS + base2 as usize;
+        let (base2, classic) = (spill_bucket_count(self.schema), self.classic());
         if let Some((distribution, budget)) = aggregate.distribution(slot) {
             for (at, spill) in [
                 (cell::DISTRIBUTION_ZERO, SpillSlot::Zero),

@@ -20,8 +20,14 @@ mod hostile;
 mod life;
 #[path = "pipeline/merge.rs"]
 mod merge;
+#[path = "pipeline/pieces.rs"]
+mod pieces;
+#[path = "pipeline/refused.rs"]
+mod refused;
 #[path = "pipeline/retain.rs"]
 mod retain;
+#[path = "pipeline/retire.rs"]
+mod retire;
 #[path = "pipeline/shown.rs"]
 mod shown;
 #[path = "pipeline/steady.rs"]

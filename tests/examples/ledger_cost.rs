@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use ringmeter_agent::aggregate::{Aggregate, Local, LocalSeries};
 use ringmeter_agent::ledger::{Ledger, Place, parse};
 use ringmeter_agent::limits::Limits;
-use ringmeter_agent::partition::Slots;
+use ringmeter_agent::long_records::Slots;
 use ringmeter_agent::pipeline::Restored;
 use ringmeter_layout::naming::Kind;
 use ringmeter_layout::record::{Operation, Record, pack};

@@ -7,7 +7,7 @@ use arbitrary::{Result, Unstructured};
 use ringmeter_agent::aggregate::{Aggregate, Local, LocalSeries};
 use ringmeter_agent::ledger::{Area, Disk, File, Ledger, SLICE_WORDS, ZERO};
 use ringmeter_agent::limits::Limits;
-use ringmeter_agent::partition::Slots;
+use ringmeter_agent::long_records::Slots;
 use ringmeter_agent::pipeline::Restored;
 use ringmeter_agent::series::SeriesRef;
 use ringmeter_layout::naming::Kind;

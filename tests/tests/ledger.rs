@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use ringmeter_tests::agent::Agent;
 use ringmeter_tests::directory::Directory;
+use ringmeter_tests::process::wait_until;
 use ringmeter_tests::worker::Worker;
 
 fn kill(mut agent: Agent) {
@@ -33,6 +34,57 @@ fn what_was_spilled_while_no_agent_ran_is_taken_by_the_next() {
     assert_eq!(scrape.value("worker_count_total"), 302_000.0);
     assert!(scrape.value("ringmeter_records_spilled_total") > 290_000.0);
     assert_eq!(scrape.value("ringmeter_segments_baselined_total"), 0.0);
+}
+
+/// A worker does what one line says.
+fn tell(worker: &mut Worker, line: &str) {
+    worker.send(line);
+    worker.wait_until_done();
+}
+
+/// Counts in cells of lanes, and in records, of which nothing is in any cell.
+#[test]
+fn who_removed_what_is_known_to_the_next_agent() {
+    const SERIES: &str = "worker_labelled_total{text=\"x\"}";
+    for cells in ["", " --lane-cells 0"] {
+        let directory = Directory::new();
+        let arguments = format!("count --times 0{cells}");
+        let start = || {
+            let mut worker = Worker::start(directory.path(), &arguments);
+            worker.wait_until_done();
+            tell(&mut worker, "label x");
+            worker
+        };
+        let (mut first, mut second) = (start(), start());
+        let mut agent = Agent::start(directory.path());
+        assert_eq!(agent.scrape().get(SERIES), Some(2.0));
+        tell(&mut first, "remove x");
+        assert_eq!(agent.scrape().get(SERIES), Some(2.0), "the second has it");
+        assert!(second.process().kill());
+        wait_until("the second is buried", Duration::from_secs(10), || {
+            directory.segments().len() == 1
+        });
+        for restart in 0..3 {
+            assert_eq!(agent.scrape().get(SERIES), Some(2.0), "restart {restart}{cells}");
+            kill(agent);
+            agent = Agent::start(directory.path());
+        }
+        tell(&mut first, "label x");
+        assert_eq!(agent.scrape().get(SERIES), Some(3.0), "it has it again");
+        let mut third = start();
+        assert_eq!(agent.scrape().get(SERIES), Some(4.0));
+        tell(&mut third, "remove x");
+        assert_eq!(agent.scrape().get(SERIES), Some(4.0));
+        kill(agent);
+        tell(&mut first, "remove x");
+        for restart in 0..3 {
+            agent = Agent::start(directory.path());
+            assert_eq!(agent.scrape().get(SERIES), None, "restart {restart}{cells}");
+            kill(agent);
+        }
+        tell(&mut third, "label x");
+        assert_eq!(Agent::start(directory.path()).scrape().get(SERIES), Some(5.0));
+    }
 }
 
 /// An agent counts 400 of a producer and ends; `damage` is done; another one goes on.

@@ -175,3 +175,6 @@ impl Known {
         Self { entry: Entry::new(number), is_attached: true, is_final: false, kept: None }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@
 use ringmeter_layout::cell;
 use ringmeter_layout::naming::Kind;
 
-use super::{Cells, SpillCell, Take};
+use super::{Cells, SpillCell};
 use crate::context::Context;
 use crate::limits::Limits;
 use crate::quarantine::Refusal;
@@ -27,8 +27,6 @@ pub(super) struct LaneSums {
     is_float: Vec<bool>,
     /// As taken last, for the series that were known then; none while only the marks tell.
     taken: Vec<u64>,
-    /// As taken before that.
-    before: Vec<u64>,
     /// What one reading of all lanes takes.
     size_bytes: u64,
     /// As read last.
@@ -51,31 +49,12 @@ impl LaneSums {
 
     /// What is read next is told from the marks alone.
     pub(super) fn forget(&mut self) {
-        if !self.taken.is_empty() {
-            self.before = std::mem::take(&mut self.taken);
-        }
+        self.taken.clear();
     }
 
-    /// Everything read is in the marks, where there was memory for them. Returns what came to
-    /// counters that were refused.
-    pub(super) fn settle(&mut self, take: Take) -> u64 {
-        let mut refused = 0_u64;
-        for (at, now) in self.read.iter().enumerate() {
-            let before = self.before.get(at).copied().unwrap_or(0);
-            if self.is_float(at) {
-                continue;
-            }
-            if self.positions.get(at).is_none_or(Option::is_none) && take == Take::Fresh {
-                refused = refused.saturating_add(now.saturating_sub(before));
-            }
-        }
+    /// Everything read is in the marks, where there was memory for them.
+    pub(super) fn settle(&mut self) {
         self.taken.clone_from(&self.read);
-        self.before.clear();
-        refused
-    }
-
-    fn is_float(&self, at: usize) -> bool {
-        self.is_float.get(at).copied().unwrap_or(false)
     }
 
     /// What one reading of all lanes takes, bytes.
@@ -190,13 +169,8 @@ impl Cells {
             is_moved = true;
             let position = sums.positions.get(at).copied().flatten();
             let cell = position.and_then(|position| spill.get_mut(position as usize));
-            let Some(cell) = cell else {
-                let refused = now.saturating_sub(*before);
-                context.aggregate.rejected.add(RejectReason::Family, refused);
-                *before = *now;
-                continue;
-            };
-            let (offset_bytes, slot) = (cell.offset_bytes, cell.placed.slot);
+            let Some(cell) = cell else { continue };
+            let offset_bytes = cell.offset_bytes;
             if !cell.remember((held_bytes, share_max_bytes), context.aggregate) {
                 // Taken with the shared cells, when there is memory again.
                 *is_due = true;
@@ -210,10 +184,11 @@ impl Cells {
             marks.note(offset_bytes, &[old], &[*taken]);
             *before = *now;
             // Nobody counts 2^63 between two looks: a word that went back looks like that.
-            if difference > u64::MAX / 2 {
-                context.aggregate.rejected.add(RejectReason::Cell, 1);
-            } else {
-                context.aggregate.add_counter(slot, difference, 0.0);
+            let rejected = &mut context.aggregate.rejected;
+            match cell.placed {
+                _ if difference > u64::MAX / 2 => rejected.add(RejectReason::Cell, 1),
+                Some(placed) => context.aggregate.add_counter(placed.slot, difference, 0.0),
+                None => rejected.add(RejectReason::Family, difference),
             }
         }
         *is_due |= sums.read.len() > sums.taken.len();

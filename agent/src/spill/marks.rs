@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::state::state_offset_bytes;
 use super::{Cells, SpillCell};
 use crate::budget::Budget;
 use crate::ledger::{Area, Ledger, SLICE_WORDS, Slice, ZERO};
@@ -35,8 +36,20 @@ impl Marks {
         }
     }
 
-    /// What was taken from a cell before the restart, if anything was.
-    pub(super) fn restored(&self, offset_bytes: u64, words: usize) -> Option<Box<[u64]>> {
+    /// A word of the file as it was taken before the restart.
+    pub(super) fn restored_word(&self, offset_bytes: u64) -> u64 {
+        let at = usize::try_from(offset_bytes % SLICE_BYTES / WORD_BYTES).unwrap_or(usize::MAX);
+        let slice = self.restored.get(&slice_at(offset_bytes));
+        slice.and_then(|slice| slice.get(at)).copied().unwrap_or(0)
+    }
+
+    /// What was taken from a cell before the restart, if anything was besides its state.
+    pub(super) fn restored(
+        &self,
+        offset_bytes: u64,
+        words: usize,
+        state_at: usize,
+    ) -> Option<Box<[u64]>> {
         if self.restored.is_empty() {
             return None;
         }
@@ -51,7 +64,7 @@ impl Marks {
                 let index = offset.and_then(|offset| usize::try_from(offset / WORD_BYTES).ok());
                 if let Some(target) = index.and_then(|index| taken.get_mut(index)) {
                     *target = *word;
-                    is_any = true;
+                    is_any |= index != Some(state_at);
                 }
             }
         }
@@ -75,8 +88,13 @@ impl Cells {
     /// Every slice that the ledger may have of these cells.
     pub fn marked(&self) -> Vec<u32> {
         let mut slices: BTreeSet<u32> = self.marks.restored.keys().copied().collect();
-        for cell in self.spill.iter().filter(|cell| cell.taken.is_some()) {
-            slices.extend(slice_at(cell.offset_bytes)..=slice_at(end_bytes(cell) - WORD_BYTES));
+        slices.extend(&self.marks.changed);
+        for cell in &self.spill {
+            if cell.taken.is_some() {
+                slices.extend(slice_at(cell.offset_bytes)..=slice_at(end_bytes(cell) - WORD_BYTES));
+            } else if cell.state.0 != 0 {
+                slices.insert(slice_at(state_offset_bytes(cell.kind, cell.offset_bytes)));
+            }
         }
         slices.into_iter().collect()
     }
@@ -89,14 +107,20 @@ impl Cells {
         // The cells of an honest segment do not overlap; of another one some cell is found.
         let first = self.spill.partition_point(|cell| end_bytes(cell) <= start);
         let cells = self.spill.get(first..).unwrap_or_default().iter();
+        let mut set = |offset_bytes: u64, word: u64| {
+            let offset = offset_bytes.checked_sub(start);
+            let index = offset.and_then(|offset| usize::try_from(offset / WORD_BYTES).ok());
+            if let Some(target) = index.and_then(|index| words.get_mut(index)) {
+                *target = word;
+            }
+        };
         for cell in cells.take_while(|cell| cell.offset_bytes < start + SLICE_BYTES) {
-            let Some(taken) = &cell.taken else { continue };
+            let Some(taken) = &cell.taken else {
+                set(state_offset_bytes(cell.kind, cell.offset_bytes), cell.state.0);
+                continue;
+            };
             for (at, word) in (0u64..).zip(taken.iter()) {
-                let offset = (cell.offset_bytes + at * WORD_BYTES).checked_sub(start);
-                let index = offset.and_then(|offset| usize::try_from(offset / WORD_BYTES).ok());
-                if let Some(target) = index.and_then(|index| words.get_mut(index)) {
-                    *target = *word;
-                }
+                set(cell.offset_bytes + at * WORD_BYTES, *word);
             }
         }
         words

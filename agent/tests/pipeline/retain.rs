@@ -89,6 +89,33 @@ fn what_left_makes_room_for_others_again_and_again() {
     assert_eq!(find(&text, "ringmeter_memory_bytes"), Some(0.0), "{text}");
 }
 
+/// All in one pass: the last observation is read, its process buried, and its series let go. (No
+/// setting is as short as that; a pass can be long.)
+#[test]
+fn what_was_observed_last_does_not_stay_behind_where_the_series_was() {
+    let scratch = Scratch::new();
+    let limits = Limits { retention_ns: Some(0), ..Limits::default() };
+    for round in 1..=3 {
+        let mut app = Writer::create(scratch.path(), "shop", round);
+        let histograms = app.family(family(Kind::Histogram, "h", &["k"]));
+        let series = app.series(histograms, &["v"]);
+        app.observe(series, 0.5);
+        let mut stage = Stage::with(&scratch, limits.clone());
+        if round == 2 {
+            assert_eq!(stage.value("h_count{k=\"v\"}"), Some(1.0), "and none from before");
+            app.observe(series, 0.5);
+        }
+        drop(app.die());
+        let text = stage.scrape();
+        assert_eq!(find(&text, "ringmeter_series"), Some(0.0), "round {round}: {text}");
+        assert_eq!(find(&text, "ringmeter_memory_bytes"), Some(0.0), "round {round}: {text}");
+        drop(stage);
+        let text = Stage::with(&scratch, limits.clone()).scrape();
+        let corrupt = "ringmeter_ledger_set_aside_total{reason=\"corrupt\"}";
+        assert_eq!(find(&text, corrupt), Some(0.0), "round {round}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// A process with these series comes.

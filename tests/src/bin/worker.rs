@@ -89,7 +89,8 @@ fn producer(arguments: &Arguments) -> Producer {
         .install_global()
 }
 
-/// Answers one line at a time until the input ends: `count N`, `status`, `stop`.
+/// Answers one line at a time until the input ends: `count N`, `status`, `stop`, and of the counter
+/// by label `label TEXT`, which counts one, and `remove TEXT`.
 fn serve_input() {
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
@@ -99,6 +100,14 @@ fn serve_input() {
                 for _ in 0..times.parse().expect("a number") {
                     COUNT.inc();
                 }
+                println!("done");
+            }
+            (Some("label"), Some(text)) => {
+                LABELS.with(&[text]).inc();
+                println!("done");
+            }
+            (Some("remove"), Some(text)) => {
+                assert!(LABELS.remove(&[text]), "{text:?} is not there");
                 println!("done");
             }
             (Some("stop"), None) => println!("loaded {}", stop_load()),

@@ -8,7 +8,7 @@ use super::*;
 use crate::aggregate::tests::placed;
 use crate::aggregate::{Local, Placed};
 use crate::limits::Limits;
-use crate::partition::Slots;
+use crate::long_records::Slots;
 use crate::reject::RejectReason;
 use crate::snapshot::Number;
 

@@ -1,4 +1,4 @@
-//! Records of one slot told apart from those of several.
+//! Long records, which take several slots of a lane, told apart from those of one slot.
 
 use ringmeter_layout::exemplar::RECORD_SLOTS_MAX;
 use ringmeter_layout::record::Record;
