@@ -14,12 +14,13 @@ const VERSIONS: &str = "1.29,1.30,1.31,1.32,1.33,1.34,1.35,1.36,1.37";
 const HARDENED: &str = "deploy/kubernetes/hardened.yaml";
 const RENDERED_OVERLAY: &str = "deploy/kubernetes/kustomize/rendered.yaml";
 const RENDERED_CHART: &str = "deploy/helm/rendered.yaml";
-const MANIFESTS: [&str; 7] = [
+const MANIFESTS: [&str; 8] = [
     HARDENED,
     "deploy/kubernetes/simple.yaml",
     "deploy/kubernetes/ordinary-container.yaml",
     "deploy/kubernetes/job.yaml",
     "deploy/kubernetes/podmonitor/podmonitor.yaml",
+    "deploy/kubernetes/prometheusrule.yaml",
     RENDERED_OVERLAY,
     RENDERED_CHART,
 ];
