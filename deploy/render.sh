@@ -60,14 +60,26 @@ template() {
     template hardened
     template simple --set ringmeter.layout=simple,ringmeter.startupProbe=true
 } >"$scratch/helm.yaml"
-if template wrong --set ringmeter.layout=none >/dev/null 2>&1; then
-    echo "render: a layout that there is not is taken" >&2
-    exit 1
-fi
+for mistake in ringmeter.layout=none ringmeter.layout=simple,ringmeter.agentSizeLimit=1M; do
+    if template wrong --set "$mistake" >/dev/null 2>&1; then
+        echo "render: the chart takes $mistake" >&2
+        exit 1
+    fi
+done
 {
     echo "# Rendered by deploy/render.sh from deploy/kubernetes/kustomize/example. Do not edit."
     echo "# Sources: $(overlay_digest)"
     "$tools/kustomize" build deploy/kubernetes/kustomize/example
 } >"$scratch/kustomize.yaml"
+# What the component cannot work with must not pass: no container `app`, no group.
+for mistake in "s/- name: app$/- name: pay/" "/fsGroup:/d"; do
+    rm -rf "$scratch/kubernetes"
+    cp -r deploy/kubernetes "$scratch"
+    sed -i "$mistake" "$scratch/kubernetes/kustomize/example/deployment.yaml"
+    if "$tools/kustomize" build "$scratch/kubernetes/kustomize/example" >/dev/null 2>&1; then
+        echo "render: the component takes a Deployment after $mistake" >&2
+        exit 1
+    fi
+done
 mv "$scratch/helm.yaml" "$helm_result"
 mv "$scratch/kustomize.yaml" "$kustomize_result"

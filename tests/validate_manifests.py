@@ -3,7 +3,7 @@
     validate_manifests.py VERSION[,VERSION…] FILE…
 
 Exits 1 with one line for each problem. The schemas come with PyPI's kubernetes-validate; kinds that
-they do not have (PodMonitor) are checked against FIELDS. Schemas let bad enum values and quantities
+they do not have (PodMonitor, PrometheusRule) are checked against FIELDS. Schemas let bad enum values and quantities
 pass, so those are checked here, and what Pod Security "restricted" asks of a pod.
 """
 
@@ -28,13 +28,18 @@ ENUMS = {
     ("initContainers", "imagePullPolicy"): {"Always", "IfNotPresent", "Never"},
 }
 
-# A PodMonitor of monitoring.coreos.com/v1: the fields that are used here, from its definition.
+# Kinds of monitoring.coreos.com/v1: the fields that are used here, from their definitions.
 FIELDS = {
     "PodMonitor": {
         "spec": {"selector", "jobLabel", "podMetricsEndpoints", "namespaceSelector"},
         "podMetricsEndpoints": {"port", "path", "interval", "scrapeTimeout", "scheme"},
         "selector": {"matchLabels", "matchExpressions"},
-    }
+    },
+    "PrometheusRule": {
+        "spec": {"groups"},
+        "groups": {"name", "interval", "rules"},
+        "rules": {"alert", "expr", "for", "labels", "annotations"},
+    },
 }
 
 

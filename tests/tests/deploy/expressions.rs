@@ -6,8 +6,8 @@ use ringmeter_agent::metrics::OWN_METRICS;
 
 use super::promtool;
 
-/// Labels that the server adds.
-const TARGET_LABELS: [&str; 2] = ["job", "instance"];
+/// Labels that the server adds; `container` only in a cluster.
+const TARGET_LABELS: [&str; 3] = ["job", "instance", "container"];
 /// Words that are neither functions nor metrics.
 const KEYWORDS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
 /// Words before a list of labels.

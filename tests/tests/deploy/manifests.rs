@@ -1,6 +1,7 @@
 //! Kubernetes manifests: valid from the first version with native sidecars to the newest, fit for
 //! Pod Security "restricted", with the sizes that `ringmeter size` calculates.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,14 +12,17 @@ use super::{path, quantity, said, size, text};
 /// Every version of which `kubernetes-validate` has schemas, from 1.29 on.
 const VERSIONS: &str = "1.29,1.30,1.31,1.32,1.33,1.34,1.35,1.36,1.37";
 const HARDENED: &str = "deploy/kubernetes/hardened.yaml";
-const MANIFESTS: [&str; 7] = [
+const RENDERED_OVERLAY: &str = "deploy/kubernetes/kustomize/rendered.yaml";
+const RENDERED_CHART: &str = "deploy/helm/rendered.yaml";
+const MANIFESTS: [&str; 8] = [
     HARDENED,
     "deploy/kubernetes/simple.yaml",
     "deploy/kubernetes/ordinary-container.yaml",
     "deploy/kubernetes/job.yaml",
     "deploy/kubernetes/podmonitor/podmonitor.yaml",
-    "deploy/kubernetes/kustomize/rendered.yaml",
-    "deploy/helm/rendered.yaml",
+    "deploy/kubernetes/prometheusrule.yaml",
+    RENDERED_OVERLAY,
+    RENDERED_CHART,
 ];
 
 fn validate(versions: &str, files: &[PathBuf]) -> (bool, String) {
@@ -96,7 +100,9 @@ fn sizes_are_those_that_the_program_calculates() {
     let bytes = |name: &str| size[name].as_u64().expect(name);
     let both = (bytes("segments_volume_bytes") + bytes("agent_volume_bytes")) >> 20;
     let one = format!("name: ringmeter emptyDir: medium: Memory sizeLimit: {both}Mi");
-    assert!(words(MANIFESTS[1]).contains(&one), "{one}");
+    for file in [MANIFESTS[1], RENDERED_CHART] {
+        assert!(words(file).contains(&one), "{file}: {one}");
+    }
     let values = words("deploy/helm/ringmeter/values.yaml");
     let sizes = format!(
         "segmentsSizeLimit: {segments} agentSizeLimit: {agent} resources: requests: cpu: 20m \
@@ -113,4 +119,41 @@ const COMPONENT: &str = "deploy/kubernetes/kustomize/component/sidecar.yaml";
 fn what_was_rendered_is_from_these_sources() {
     let (is_current, words) = said(Command::new(path("deploy/render.sh")).arg("--is-current"));
     assert!(is_current, "{words}");
+}
+
+/// The lines of a file that begin with one of `keys`.
+fn settings(file: &str, keys: &[&str]) -> BTreeSet<String> {
+    let text = text(file);
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| keys.iter().any(|key| line.starts_with(key)));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_component_leaves_the_pod_s_own_settings_alone() {
+    let own = ["terminationGracePeriodSeconds:", "fsGroup:"];
+    let example = settings("deploy/kubernetes/kustomize/example/deployment.yaml", &own);
+    // Neither is what our own manifests have, or it could come from there.
+    assert!(example.len() == 2 && example.is_disjoint(&settings(HARDENED, &own)), "{example:?}");
+    assert_eq!(settings(RENDERED_OVERLAY, &own), example);
+}
+
+#[test]
+fn the_page_names_every_template_that_a_chart_needs() {
+    let page = text("deploy/README.md");
+    let comment = text("deploy/helm/ringmeter/templates/_ringmeter.tpl");
+    let comment = comment.split("*/}}").next().unwrap_or_default();
+    let example = ["deployment.yaml", "podmonitor.yaml"];
+    let example = example.map(|name| text(&format!("deploy/helm/example/templates/{name}")));
+    let example = example.concat();
+    let needed: BTreeSet<&str> =
+        example.split("include \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(needed.len() >= 7, "{needed:?}");
+    for name in needed {
+        let include = format!("include \"{name}\" .");
+        assert!(page.contains(&include) && comment.contains(&include), "{name}");
+    }
+    for line in ["terminationGracePeriodSeconds: ", "repository: file://../ringmeter"] {
+        assert!(page.contains(line), "{line}");
+    }
 }

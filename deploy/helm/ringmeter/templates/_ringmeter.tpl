@@ -1,19 +1,30 @@
 {{/*
 Templates for a chart that depends on this one; each takes the root context.
 
-  initContainers:
-    {{- include "ringmeter.sidecar" . | nindent 4 }}
-  containers:
-    - name: app
-      env:
-        {{- include "ringmeter.env" . | nindent 8 }}
-      volumeMounts:
-        {{- include "ringmeter.volumeMounts" . | nindent 8 }}
-  volumes:
-    {{- include "ringmeter.volumes" . | nindent 4 }}
+  metadata:
+    labels:
+      {{- include "ringmeter.podLabels" . | nindent 6 }}
+  spec:
+    terminationGracePeriodSeconds: 60
+    securityContext:
+      fsGroup: {{ include "ringmeter.fsGroup" . }}
+    initContainers:
+      {{- include "ringmeter.sidecar" . | nindent 6 }}
+    containers:
+      - name: app
+        env:
+          {{- include "ringmeter.env" . | nindent 10 }}
+        volumeMounts:
+          {{- include "ringmeter.volumeMounts" . | nindent 10 }}
+    volumes:
+      {{- include "ringmeter.volumes" . | nindent 6 }}
 
-And in the pod: fsGroup (ringmeter.fsGroup), the label of ringmeter.podLabels, and a
-terminationGracePeriodSeconds above your own and the linger together.
+And in a file of its own, for the Prometheus operator: {{ include "ringmeter.podMonitor" . }}
+
+fsGroup may be another, but has to be there: without it the two containers cannot read each other's
+files. The grace period has to be above your application's own time and the linger together. The
+PodMonitor also looks for the label app.kubernetes.io/instance, and names the job by
+app.kubernetes.io/name.
 */}}
 
 {{/* Values over the defaults of this chart, which Helm merges under `ringmeter`. */}}
@@ -107,6 +118,23 @@ ringmeter.io/scrape: "true"
 {{- end }}
 {{- end }}
 
+{{/* A size in Mi, to add up. */}}
+{{- define "ringmeter.mebibytes" -}}
+{{- $size := toString . -}}
+{{- if not (regexMatch "^[0-9]+[MG]i$" $size) -}}
+{{- fail (printf "%q has to be whole Mi or Gi, as ringmeter size --output yaml writes it" $size) -}}
+{{- end -}}
+{{- $number := $size | trimSuffix "Mi" | trimSuffix "Gi" | int -}}
+{{- hasSuffix "Gi" $size | ternary (mul 1024 $number) $number -}}
+{{- end }}
+
+{{/* Of the one volume that holds both. */}}
+{{- define "ringmeter.simpleSizeLimit" -}}
+{{- $segments := include "ringmeter.mebibytes" .Values.ringmeter.segmentsSizeLimit -}}
+{{- $agent := include "ringmeter.mebibytes" .Values.ringmeter.agentSizeLimit -}}
+{{- add $segments $agent -}}Mi
+{{- end }}
+
 {{- define "ringmeter.volumes" -}}
 {{- if eq (include "ringmeter.layout" .) "hardened" -}}
 - name: ringmeter-segments
@@ -121,8 +149,7 @@ ringmeter.io/scrape: "true"
 - name: ringmeter
   emptyDir:
     medium: Memory
-    # Has to hold both: the sum of what `ringmeter size` says.
-    sizeLimit: {{ .Values.ringmeter.segmentsSizeLimit }}
+    sizeLimit: {{ include "ringmeter.simpleSizeLimit" . }}
 {{- end }}
 {{- end }}
 
