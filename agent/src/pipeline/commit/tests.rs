@@ -11,8 +11,10 @@ use ringmeter_layout::file::Identity;
 use ringmeter_layout::lane::Capacity;
 use ringmeter_layout::segment::{Birth, Geometry, HEADER_SIZE_BYTES, RawHeader, version_word};
 
+use super::super::Waste;
 use super::*;
 use crate::attach::Files;
+use crate::discover::Listing;
 use crate::ledger::{Disk, File, Ledger};
 use crate::limits::Limits;
 use crate::segment::{Attachment, Before};
@@ -161,6 +163,10 @@ impl Stage {
         Segment::new(attachment, 1, 1)
     }
 
+    fn clean_up(&mut self) {
+        self.pipeline.waste().into_iter().for_each(Waste::put_away);
+    }
+
     fn has_segment(&self) -> bool {
         self.base.join("segments").join(self.name.segment_file()).exists()
     }
@@ -187,13 +193,13 @@ fn a_segment_is_removed_after_its_end_was_committed_and_told() {
             assert!(failing > 3, "room, the journal, and the copy into place");
             break;
         }
-        stage.pipeline.clean_up();
+        stage.clean_up();
         let is_write = |step: &Step| *step == Step::Write;
         assert!(stage.has_segment() && stage.world.steps().iter().all(is_write), "{failing}");
         assert!(stage.pipeline.finals.is_empty());
         stage.world.set_failing(Some(1));
         assert!(!stage.pipeline.retry());
-        stage.pipeline.clean_up();
+        stage.clean_up();
         assert!(stage.has_segment() && stage.world.steps().is_empty(), "{failing} and again");
         stage.world.set_failing(None);
         assert!(stage.pipeline.retry());
@@ -202,7 +208,7 @@ fn a_segment_is_removed_after_its_end_was_committed_and_told() {
         assert_eq!(*last, Step::Final { is_there: true }, "{failing}: {steps:?}");
         assert!(!writes.is_empty() && writes.iter().all(is_write), "{failing}: {steps:?}");
         assert!(stage.has_segment(), "whoever waits for the commit does not wait for this");
-        stage.pipeline.clean_up();
+        stage.clean_up();
         assert!(!stage.has_segment() && stage.has_ack(), "{failing}");
     }
 }
@@ -212,7 +218,7 @@ fn a_segment_whose_end_could_not_be_told_stays() {
     let mut stage = Stage::new();
     stage.world.0.lock().unwrap().is_ack_broken = true;
     assert!(stage.pipeline.commit(Scope::Due));
-    stage.pipeline.clean_up();
+    stage.clean_up();
     assert!(stage.has_segment(), "an SDK that starts would not know that it may be removed");
     assert_eq!((stage.pipeline.finals.len(), stage.pipeline.ack_failures), (0, 1));
     assert!(stage.pipeline.known[&stage.name].is_final, "told when it is looked at again");
@@ -224,16 +230,37 @@ fn a_segment_whose_end_could_not_be_told_stays() {
 fn an_ack_is_removed_after_the_ledger_has_forgotten_its_segment() {
     let mut stage = Stage::new();
     assert!(stage.pipeline.commit(Scope::Due));
-    stage.pipeline.clean_up();
+    stage.clean_up();
     let name = stage.name;
     stage.pipeline.forget(&name);
     stage.world.set_failing(Some(1));
     assert!(!stage.pipeline.commit(Scope::Due));
-    stage.pipeline.clean_up();
+    stage.clean_up();
     assert!(stage.has_ack() && stage.pipeline.free_numbers.is_empty());
     stage.world.set_failing(None);
     assert!(stage.pipeline.retry());
-    stage.pipeline.clean_up();
+    stage.clean_up();
     assert!(!stage.has_ack());
     assert_eq!(stage.pipeline.free_numbers, [0]);
+}
+
+/// Its descriptors count as long as it is open, and nobody else removes it meanwhile.
+#[test]
+fn a_segment_that_was_handed_over_is_somebody_elses_until_it_is_closed() {
+    let mut stage = Stage::new();
+    assert!(stage.pipeline.waste().is_none(), "nothing is committed yet");
+    assert!(stage.pipeline.commit(Scope::Due));
+    let waste = stage.pipeline.waste();
+    assert!(waste.is_some() && stage.pipeline.waste().is_none(), "handed over once");
+    let (names, is_complete) = (vec![stage.name], true);
+    let listing = Listing { names, is_complete, strangers: 0 };
+    stage.pipeline.reconcile(&listing, 1);
+    assert_eq!(stage.pipeline.unclosed.count(), 1);
+    assert!(stage.has_segment());
+    // Whoever had it came to no end: the next listing finds it.
+    drop(waste);
+    assert_eq!(stage.pipeline.unclosed.count(), 0);
+    assert!(stage.has_segment());
+    stage.pipeline.reconcile(&listing, 2);
+    assert!(!stage.has_segment());
 }
