@@ -23,10 +23,11 @@ const LATE_NS: u64 = 300_000_000;
 const DEFINING_FACTOR: u64 = 4;
 /// How often it is looked for series whose time is over, which takes about 1 ms.
 const EXPIRY_INTERVAL_NS: u64 = 1_000_000_000;
-/// Rounds of a pass that nobody waits for end after this: lanes of those that it does not read at
-/// the moment fill meanwhile (at 1 million records a second the usual one is full after 4 ms), and
-/// a thread that never sleeps keeps others from the processor until the scheduler's next tick.
-const ROUNDS_MAX_NS: u64 = 2_000_000;
+/// Rounds of a pass that nobody waits for end after this. Meanwhile lanes fill of which the pass has
+/// read what it found at its beginning: at a million records a second the usual one is full after
+/// 4 ms. And a thread that does not sleep keeps those from its processor that it has woken, until
+/// the scheduler's next tick.
+const ROUNDS_MAX_NS: u64 = 1_000_000;
 /// A segment that others leave no memory for is visited again after this.
 const STARVED_NAP_NS: u64 = 1_000_000_000;
 
