@@ -67,7 +67,7 @@ pub struct Facts<'a> {
     pub metric_series: Vec<(String, u64)>,
     /// Pieces of advice by metric; metrics that have any.
     pub lint_problems: Vec<(String, u64)>,
-    /// Metrics that were not in the last scrape because another one has their name.
+    /// Metrics that were not in the last scrape because another one has their names.
     pub hidden: u64,
     /// The agent's process.
     pub process: ProcessFacts,
@@ -395,7 +395,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     OwnMetric::gauge(
         "ringmeter_metrics_hidden",
         "",
-        "Metrics left out of the last scrape because views or rules gave them another one's name.",
+        "Metrics left out of the last scrape because their names, or samples', are another's.",
         |facts| one(facts.hidden as f64),
     ),
     OwnMetric::gauge(

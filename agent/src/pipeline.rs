@@ -28,7 +28,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::{ConfigFacts, Timing};
 use crate::quarantine::{Reason, Refusal};
 use crate::segment::{Entry, Kept, Segment};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Names, Snapshot};
 use crate::view::View;
 use crate::web_counts::WebCounts;
 use commit::Leaving;
@@ -134,6 +134,7 @@ pub struct Pipeline {
     buffers: Buffers,
     counts: Counts,
     view: View,
+    names: Names,
     timing: Timing,
     /// Counters of the agent as committed, and as they will be.
     committed: Own,
@@ -186,6 +187,7 @@ impl Pipeline {
             buffers: Buffers::new(&limits),
             counts: Counts::default(),
             view: View::default(),
+            names: Names::default(),
             timing: Timing::default(),
             committed: Own::default(),
             committing: Own::default(),

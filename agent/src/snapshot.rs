@@ -18,6 +18,7 @@ mod exemplar;
 mod fragment;
 mod labels;
 mod meta;
+mod names;
 mod native;
 mod values;
 
@@ -28,6 +29,7 @@ pub use exemplar::{Exemplar, ExemplarError, PlacedExemplar};
 pub(crate) use fragment::escape_help;
 pub use labels::LabelText;
 pub use meta::{Edge, FamilyMeta, MetricType};
+pub use names::{Hidden, Names};
 pub use native::{NATIVE_SCHEMA_MIN, Native, NativeOptions, NativeValues};
 pub use values::{HistogramValues, Number, ShapeError, SummaryValues, Values};
 

@@ -20,6 +20,8 @@ mod hostile;
 mod life;
 #[path = "pipeline/merge.rs"]
 mod merge;
+#[path = "pipeline/names.rs"]
+mod names;
 #[path = "pipeline/pieces.rs"]
 mod pieces;
 #[path = "pipeline/refused.rs"]

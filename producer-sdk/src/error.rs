@@ -269,6 +269,20 @@ pub enum RegisterError {
         /// What was asked for.
         requested: Aspect,
     },
+    /// A sample of the metric would have the same name as one of a metric registered already: a
+    /// histogram `x` has samples `x_bucket`, `x_count` and `x_sum`.
+    SampleConflict {
+        /// The metric.
+        name: String,
+        /// Its kind.
+        kind: Kind,
+        /// The metric registered already.
+        registered: String,
+        /// Its kind.
+        registered_kind: Kind,
+        /// The name that samples of both would have.
+        sample: String,
+    },
     /// `with` was given another number of label values than the family has names.
     LabelCount {
         /// The metric.
@@ -302,6 +316,11 @@ impl fmt::Display for RegisterError {
                 f,
                 "metric {name:?} is registered as {registered}, and was now asked for as \
                  {requested}; use one of them, or two names"
+            ),
+            Self::SampleConflict { name, kind, registered, registered_kind, sample } => write!(
+                f,
+                "metric {name:?}, a {kind}, and {registered:?}, which is registered as a \
+                 {registered_kind}, would both have samples called {sample}; rename one of them"
             ),
             Self::LabelCount { name, expected, found } => {
                 write!(f, "metric {name:?} has {expected} label names and was given {found} values")

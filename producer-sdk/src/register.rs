@@ -5,7 +5,7 @@
 
 use ringmeter_layout::cell;
 use ringmeter_layout::definition::{DefinitionError, FamilyDefinition};
-use ringmeter_layout::naming::{self, Kind};
+use ringmeter_layout::naming::{self, Kind, SharedSample};
 use ringmeter_layout::record::{Operation, pack};
 use ringmeter_layout::segment::{ChunkKind, chunk_aligned_bytes};
 use ringmeter_layout::word::Word;
@@ -48,6 +48,7 @@ impl Inner {
             }
             return Ok(known);
         }
+        sample_conflict(&maps, &definition)?;
         let definition = FamilyDefinition { id: maps.family_count, ..definition };
         let encoded = definition.encode().into_boxed_slice();
         let family: &'static Family = Box::leak(Box::new(Family {
@@ -273,6 +274,24 @@ const fn most_frequent_operation(kind: Kind) -> Operation {
     match kind {
         Kind::Counter => Operation::AddU64,
         Kind::Gauge | Kind::Histogram | Kind::Summary => Operation::ObserveF64,
+    }
+}
+
+/// Looks for a metric of another name whose samples could not be told from those of this one.
+fn sample_conflict(maps: &Maps, new: &FamilyDefinition) -> Result<(), RegisterError> {
+    let known = |name: &str| {
+        let family = maps.families.get(name)?;
+        Some((family.definition.kind, &family.definition))
+    };
+    match naming::shared_sample(new.kind, &new.name, known) {
+        None => Ok(()),
+        Some(SharedSample { sample, other }) => Err(RegisterError::SampleConflict {
+            name: new.name.clone(),
+            kind: new.kind,
+            registered: other.name.clone(),
+            registered_kind: other.kind,
+            sample,
+        }),
     }
 }
 

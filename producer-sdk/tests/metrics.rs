@@ -105,6 +105,36 @@ fn families_give_the_same_series_for_the_same_values() {
 }
 
 #[test]
+fn metrics_whose_samples_would_have_one_name_are_refused_whichever_comes_first() {
+    let producer = producer();
+    producer.histogram(("h_seconds", "H.")).expect("register");
+    for name in ["h_seconds_count", "h_seconds_sum", "h_seconds_bucket"] {
+        let expected = RegisterError::SampleConflict {
+            name: name.to_owned(),
+            kind: Kind::Counter,
+            registered: "h_seconds".to_owned(),
+            registered_kind: Kind::Histogram,
+            sample: name.to_owned(),
+        };
+        assert_eq!(producer.counter((name, "C.")).err(), Some(expected.clone()));
+        let text = expected.to_string();
+        assert!(text.contains(name) && text.contains("\"h_seconds\"") && text.contains("rename"));
+    }
+    producer.counter_vec(("s_bytes_sum", "C."), &["l"]).expect("register");
+    let refused = producer.summary(("s_bytes", "S."));
+    assert!(matches!(
+        refused,
+        Err(RegisterError::SampleConflict { registered_kind: Kind::Counter, .. })
+    ));
+    // Nothing of these is exposed twice, in any format.
+    producer.gauge(("h_seconds_created", "G.")).expect("a gauge");
+    producer.summary(("t_bytes", "S.")).expect("a summary has no buckets");
+    producer.gauge(("t_bytes_bucket", "G.")).expect("a gauge");
+    producer.gauge(("alloc_bytes", "G.")).expect("a gauge");
+    producer.counter(("alloc_bytes_total", "C.")).expect("as Go's go_memstats_alloc_bytes");
+}
+
+#[test]
 fn constant_and_variable_labels_go_together() {
     let producer = producer();
     let options = |region: &str| Options::new("t_total", "T.").label("region", region);

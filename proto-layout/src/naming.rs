@@ -14,16 +14,19 @@
 //! | unit | `[a-zA-Z0-9_]*`, may be empty | 64 bytes |
 //! | service name | `[A-Za-z0-9_][A-Za-z0-9_.-]*` | 64 bytes |
 //!
-//! No check allocates or panics.
+//! No check of one of them allocates or panics. Names of several metrics are compared by
+//! [`shared_sample`], which allocates.
 
 mod error;
 mod file_name;
 mod kind;
 pub mod lint;
+mod samples;
 
 pub use error::{NameError, NameField};
 pub use file_name::{FILE_NAME_LENGTH_MAX_BYTES, FileName, SegmentName};
 pub use kind::{GaugeRule, Kind};
+pub use samples::{SharedSample, sample_suffixes, shared_sample};
 
 /// The longest metric name, in bytes.
 pub const METRIC_NAME_LENGTH_MAX_BYTES: usize = 256;

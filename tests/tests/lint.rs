@@ -63,7 +63,7 @@ const NAMES: [&str; 21] = [
 ];
 
 /// What is no scrape: both end with 1.
-const NO_SCRAPES: [&str; 10] = [
+const NO_SCRAPES: [&str; 14] = [
     "a b\n",
     "a 1",
     "1a 1\n",
@@ -74,6 +74,11 @@ const NO_SCRAPES: [&str; 10] = [
     "# TYPE a foo\na 1\n",
     "# HELP a x\n# HELP a y\na 1\n",
     "a 1\n# TYPE a gauge\n",
+    "# HELP h x\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n\
+     # HELP h_count y\n# TYPE h_count counter\nh_count 1\n",
+    "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\n# TYPE h_bucket gauge\nh_bucket 1\n",
+    "# HELP s x\n# TYPE s summary\ns_sum 1\n# HELP s_sum y\n# TYPE s_sum gauge\ns_sum 1\n",
+    "# HELP h x\n# TYPE h histogram\nh_sum 1\n# HELP h_count y\n# TYPE h_count summary\n",
 ];
 
 /// Texts with every rule's violation, and some without any.
@@ -118,6 +123,17 @@ fn table() -> Vec<String> {
         all.push(family("summary", name, &parts(name)));
         all.push(family("histogram", name, &bucket(name)));
     }
+    // These stand beside a summary and a histogram, and are metrics of their own.
+    all.push(format!(
+        "{}{}",
+        family("summary", "s", &parts("s")),
+        family("gauge", "s_bucket", "s_bucket 1")
+    ));
+    all.push(format!(
+        "{}{}",
+        family("histogram", "h", &bucket("h")),
+        family("gauge", "h_created", "h_created 1")
+    ));
     all.extend(NO_SCRAPES.map(str::to_owned));
     all
 }
@@ -134,6 +150,14 @@ fn both_say_the_same() {
         }
     }
     println!("{} texts", all.len());
+}
+
+#[test]
+fn metrics_whose_samples_collide_are_named() {
+    let text = NO_SCRAPES[10];
+    let (code, words) = ringmeter(text);
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("line 6") && words.contains("samples called h_count"), "{words}");
 }
 
 /// Newer promtools have this rule; Debian's 2.42 does not.

@@ -79,6 +79,16 @@ pub fn parse(text: &str) -> Result<Vec<ScrapedFamily>, ParseError> {
     Ok(reader.families.into_values().filter(|family| !family.series.is_empty()).collect())
 }
 
+const DISTRIBUTIONS: [Type; 2] = [Type::Histogram, Type::Summary];
+
+/// A metric that a line of this name is read as, in words.
+fn again(own: &str, name: &str) -> String {
+    if own == name {
+        return name.to_owned();
+    }
+    format!("{own}, which has samples called {name} itself: rename one of the two")
+}
+
 #[derive(Default)]
 struct Reader {
     families: BTreeMap<String, ScrapedFamily>,
@@ -88,6 +98,30 @@ impl Reader {
     fn family(&mut self, name: &str) -> &mut ScrapedFamily {
         let new = || ScrapedFamily { name: name.to_owned(), ..ScrapedFamily::default() };
         self.families.entry(name.to_owned()).or_insert_with(new)
+    }
+
+    /// The metric that a HELP or TYPE line of this name is read as, as promtool does: a histogram's
+    /// or summary's if that has a sample of this name.
+    fn owner(&mut self, name: &str) -> &mut ScrapedFamily {
+        let is_known = self.families.contains_key(name);
+        let of_part = if is_known { None } else { self.of_part(name) };
+        self.family(of_part.as_deref().unwrap_or(name))
+    }
+
+    fn type_of(&self, name: &str) -> Type {
+        self.families.get(name).map_or(Type::Untyped, |own| own.metric_type)
+    }
+
+    fn of_distribution(&self, name: &str, suffix: &str, wanted: &[Type]) -> Option<String> {
+        let stem = name.strip_suffix(suffix)?;
+        wanted.contains(&self.type_of(stem)).then(|| stem.to_owned())
+    }
+
+    /// The histogram or summary that a sample of this name is a part of.
+    fn of_part(&self, name: &str) -> Option<String> {
+        self.of_distribution(name, "_sum", &DISTRIBUTIONS)
+            .or_else(|| self.of_distribution(name, "_count", &DISTRIBUTIONS))
+            .or_else(|| self.of_distribution(name, "_bucket", &[Type::Histogram]))
     }
 
     /// OpenMetrics names a counter and an info without the suffixes of their samples.
@@ -113,9 +147,9 @@ impl Reader {
         }
         let word = words.next().unwrap_or_default();
         if keyword == "HELP" {
-            let own = self.family(name);
+            let own = self.owner(name);
             if own.has_help {
-                return Err(format!("a second HELP line for {name}"));
+                return Err(format!("a second HELP line for {}", again(&own.name, name)));
             }
             own.has_help = !word.is_empty();
             return Ok(());
@@ -133,8 +167,9 @@ impl Reader {
             "info" if is_open_metrics => format!("{name}_info"),
             _ => name.to_owned(),
         };
-        let own = self.family(&name);
+        let own = self.owner(&name);
         if own.has_type || !own.series.is_empty() {
+            let name = again(&own.name, &name);
             return Err(format!("a second TYPE line for {name}, or one after its samples"));
         }
         own.metric_type = metric_type;
@@ -171,24 +206,14 @@ impl Reader {
     }
 
     fn add(&mut self, name: &str, mut labels: Labels) {
-        let type_of = |reader: &Self, name: &str| {
-            reader.families.get(name).map_or(Type::Untyped, |own| own.metric_type)
-        };
-        let stem = |suffix: &str, wanted: &[Type]| {
-            let stem = name.strip_suffix(suffix)?;
-            wanted.contains(&type_of(self, stem)).then(|| stem.to_owned())
-        };
-        let distributions = [Type::Histogram, Type::Summary];
-        let is_created = |stem: &str| type_of(self, &format!("{stem}_total")) == Type::Counter;
+        let is_created = |stem: &str| self.type_of(&format!("{stem}_total")) == Type::Counter;
         if name.strip_suffix("_created").is_some_and(is_created) {
             return;
         }
-        let of_part = stem("_sum", &distributions)
-            .or_else(|| stem("_count", &distributions))
-            .or_else(|| stem("_bucket", &[Type::Histogram]))
-            .or_else(|| stem("_created", &distributions));
-        let own = of_part.unwrap_or_else(|| name.to_owned());
-        let metric_type = type_of(self, &own);
+        let own = if self.families.contains_key(name) { None } else { self.of_part(name) };
+        let own = own.or_else(|| self.of_distribution(name, "_created", &DISTRIBUTIONS));
+        let own = own.unwrap_or_else(|| name.to_owned());
+        let metric_type = self.type_of(&own);
         let edge = match metric_type {
             Type::Histogram => "le",
             Type::Summary => "quantile",
@@ -196,7 +221,7 @@ impl Reader {
         };
         labels.retain(|label| label.0 != edge);
         labels.sort();
-        let is_distribution = distributions.contains(&metric_type);
+        let is_distribution = DISTRIBUTIONS.contains(&metric_type);
         let family = self.family(&own);
         // Each of these is several samples.
         let is_known = is_distribution && family.series.contains(&labels);

@@ -43,7 +43,19 @@ impl Pipeline {
         };
         let live = self.segments.iter().filter(|segment| segment.phase == Phase::Live);
         let samples = live.flat_map(|segment| segment.cells.samples(segment.serial));
-        self.view.blocks(&mut self.aggregate, samples, name, now_ns)
+        let mut blocks = self.view.blocks(&mut self.aggregate, samples, name, now_ns);
+        for hidden in self.names.keep_apart(&mut blocks) {
+            if self.log_limit.allows(now_ns) {
+                tracing::warn!(
+                    metric = &*hidden.name,
+                    shown = &*hidden.shown,
+                    sample = &*hidden.sample,
+                    "metric hidden: it would have the same name as another one, or a sample of it; \
+                     rename one of them"
+                );
+            }
+        }
+        blocks
     }
 
     /// What the agent counted since it started.
@@ -118,7 +130,7 @@ impl Pipeline {
             config: self.config,
             metric_series,
             lint_problems,
-            hidden: self.last.duplicates_dropped(),
+            hidden: self.names.hidden_count() + self.last.duplicates_dropped(),
             process: ProcessFacts::read(self.start_unix_s),
             web: &self.web,
         };

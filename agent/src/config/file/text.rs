@@ -72,7 +72,8 @@ const RELABEL: &str = r#"
 # leave; the agent's own metrics are not changed. __name__ is the name of the metric, without
 # _bucket, _sum and _count; there is no le and no quantile. Series of one metric that become equal
 # are merged: counters, histograms and summaries are added up, gauges follow their gauge_rule. Of
-# two metrics with one name the first is shown (ringmeter_metrics_hidden). At most 256.
+# two metrics with one name, or with a sample of one name, the one that was defined first is shown
+# (ringmeter_metrics_hidden). At most 256.
 metric_relabel_configs: []
 # - source_labels: [code]       # Labels whose values are joined. Default: none.
 #   separator: ";"              # Stands between them. Default: ";".
