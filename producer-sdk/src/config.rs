@@ -186,8 +186,25 @@ fn narrow(checked: u64) -> u32 {
 fn program_name() -> String {
     let path = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    service_of(&stem.unwrap_or_default())
+}
+
+/// Digits that cargo puts behind the names of test programs.
+const CARGO_DIGITS: usize = 16;
+
+/// The service that a program of this name belongs to.
+///
+/// Cargo calls the tests of a crate `shop` the program `shop-3e54fa617daaa0ef`, and every build
+/// another one: under that name each of them would be a service of its own, and the first one in
+/// a directory would keep `shop` itself out.
+fn service_of(program: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let is_cargos = |digits: &str| digits.len() == CARGO_DIGITS && digits.chars().all(is_digit);
+    let stem = match program.rsplit_once('-') {
+        Some((stem, digits)) if !stem.is_empty() && is_cargos(digits) => stem,
+        _ => program,
+    };
     let name: String = stem
-        .unwrap_or_default()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' })
         .skip_while(|c| matches!(c, '-' | '.'))
@@ -206,6 +223,26 @@ mod tests {
         assert_eq!(problem, []);
         assert_eq!(config.lane_capacity.records(), 4096);
         assert!(naming::service_name(&config.service).is_ok());
+    }
+
+    #[test]
+    fn a_test_program_is_called_as_its_crate() {
+        for (program, service) in [
+            ("shop-3e54fa617daaa0ef", "shop"),
+            ("shop-v2-0123456789abcdef", "shop-v2"),
+            ("shop", "shop"),
+            ("shop-3e54fa617daaa0e", "shop-3e54fa617daaa0e"),
+            ("shop-3e54fa617daaa0ef0", "shop-3e54fa617daaa0ef0"),
+            ("shop-3E54FA617DAAA0EF", "shop-3E54FA617DAAA0EF"),
+            ("-3e54fa617daaa0ef", "3e54fa617daaa0ef"),
+            ("", "unnamed"),
+        ] {
+            assert_eq!(service_of(program), service, "{program}");
+        }
+        // This program is one.
+        if std::env::var_os(SERVICE_VARIABLE).is_none() {
+            assert_eq!(Settings::default().check().0.service, "ringmeter");
+        }
     }
 
     #[test]

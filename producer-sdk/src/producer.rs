@@ -268,7 +268,7 @@ impl ProducerBuilder {
     }
 
     /// The service's name; by default `$RINGMETER_SERVICE`, else the program's file name without
-    /// its extension.
+    /// its extension and without the 16 digits that cargo puts behind the names of test programs.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.settings.service = Some(name.into());
