@@ -26,8 +26,8 @@ use crate::ledger::{self, Ledger};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
 use crate::metrics::{ConfigFacts, Timing};
-use crate::quarantine::{Reason, Refusal};
-use crate::segment::{Entry, Kept, Segment};
+use crate::quarantine::Refusal;
+use crate::segment::{Entry, Kept, Phase, Segment};
 use crate::snapshot::{Names, Snapshot};
 use crate::view::View;
 use crate::web_counts::WebCounts;
@@ -334,13 +334,11 @@ impl Pipeline {
         }
         let service = self.service.get_or_insert_with(|| candidate.geometry.service.clone());
         if self.service_label.is_none() && *service != candidate.geometry.service {
-            let detail = format!(
-                "this agent serves {service}: give {} a RINGMETER_DIR and an agent of its own, or \
-                 both the same RINGMETER_SERVICE, or set service_label in the agent's \
-                 configuration; if {service} is no more, stop the agent and remove its ledger",
-                candidate.geometry.service
-            );
-            let refusal = Refusal::new(Reason::OtherService, detail);
+            let is_own = |own: &&Segment| own.geometry.service == *service;
+            let is_running =
+                self.segments.iter().filter(is_own).any(|own| own.phase == Phase::Live);
+            let other = &candidate.geometry.service;
+            let refusal = Refusal::of_other_service(service, is_running, other);
             return self.refuse(name, Some(identity), &refusal, now_ns);
         }
         self.serial += 1;

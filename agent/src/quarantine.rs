@@ -117,6 +117,19 @@ impl Refusal {
         Self { reason, detail }
     }
 
+    /// A segment of another service than the one that has the directory. It says all that can be
+    /// done, whole: both names are bounded.
+    pub fn of_other_service(service: &str, is_running: bool, other: &str) -> Self {
+        let idle = if is_running { "" } else { " (no process of it is running)" };
+        let detail = format!(
+            "if {service}, whose totals this agent keeps{idle}, is no more: stop the agent and \
+             remove its ledger (agent/ledger in the directory, unless --ledger.path says where); \
+             else give {other} a RINGMETER_DIR and an agent of its own, or both the same \
+             RINGMETER_SERVICE, or set service_label in the agent's configuration"
+        );
+        Self { reason: Reason::OtherService, detail }
+    }
+
     /// A read that failed.
     pub fn of_read(error: &io::Error) -> Self {
         let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
@@ -148,5 +161,25 @@ impl Refusal {
 impl From<DefinitionError> for Refusal {
     fn from(error: DefinitionError) -> Self {
         Self::new(Reason::Definitions, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_another_service_is_never_cut() {
+        let (longest, other) = ("s".repeat(64), "o".repeat(64));
+        for is_running in [true, false] {
+            let detail = Refusal::of_other_service(&longest, is_running, &other).detail;
+            for part in [&*longest, &*other, "agent/ledger", "service_label in the agent's conf"] {
+                assert!(detail.contains(part), "{part} in {detail}");
+            }
+            assert_eq!(detail.contains("no process of it is running"), !is_running);
+            assert!(detail.ends_with("configuration") && detail.len() < 500, "{}", detail.len());
+        }
+        let cut = Refusal::new(Reason::Name, "n".repeat(500)).detail;
+        assert!(cut.ends_with('…') && cut.len() < 250, "what a file says is cut");
     }
 }
