@@ -58,8 +58,10 @@ pub struct Counts {
     pub drained: u64,
     /// Records that apps put into cells.
     pub spilled: u64,
-    /// Lookups that apps answered with an overflow series.
+    /// Lookups that apps answered with an overflow series because of a limit, ...
     pub overflowed_lookups: u64,
+    /// ... and because they gave another number of label values than the metric has labels.
+    pub mislabeled_lookups: u64,
     /// Records left unread in the lanes of segments that were refused later.
     pub dropped: u64,
     /// Lanes whose ack was lost: what they held then was left out.
@@ -79,6 +81,14 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Lookups that apps answered with an overflow series, by reason.
+    pub fn lookups_by_reason(&self) -> Vec<(String, u64)> {
+        vec![
+            ("limit".to_owned(), self.overflowed_lookups),
+            ("label_count".to_owned(), self.mislabeled_lookups),
+        ]
+    }
+
     /// Counts a metric that was refused.
     pub fn refuse_family(&mut self, reason: FamilyRefused) {
         let count = match reason {

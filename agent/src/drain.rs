@@ -231,6 +231,8 @@ impl Segment {
         counts.spilled = counts.spilled.saturating_add(spilled);
         let overflowed = more(live.overflowed_lookups, seen.overflowed_lookups);
         counts.overflowed_lookups = counts.overflowed_lookups.saturating_add(overflowed);
+        let mislabeled = more(live.mislabeled_lookups, seen.mislabeled_lookups);
+        counts.mislabeled_lookups = counts.mislabeled_lookups.saturating_add(mislabeled);
         let rejected = &mut context.aggregate.rejected;
         rejected.add(RejectReason::Nan, more(live.rejected_nan, seen.rejected_nan));
         let negative = more(live.rejected_negative, seen.rejected_negative);

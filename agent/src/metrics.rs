@@ -427,9 +427,9 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     ),
     OwnMetric::counter(
         "ringmeter_overflowed_lookups_total",
-        "",
-        "Lookups of label values that apps answered with an overflow series.",
-        |facts| one(facts.counts.overflowed_lookups),
+        "reason",
+        "Lookups that apps answered with an overflow series: limit, or wrong label_count (a bug).",
+        |facts| facts.counts.lookups_by_reason(),
     ),
     OwnMetric::counter(
         "ringmeter_panics_total",

@@ -31,6 +31,8 @@ pub(crate) enum Rejection {
     Unregistered,
     /// A lookup of label values beyond a limit, answered with the overflow series.
     Overflowed,
+    /// A lookup with another number of label values than the family has names, answered likewise.
+    LabelCount,
     /// An exemplar whose labels are none of one; the event is recorded.
     ExemplarLabels,
     /// An exemplar that no lane had room for; the event is recorded.
@@ -44,6 +46,7 @@ impl Rejection {
             Self::Negative => offset_of!(RawLive, rejected_negative),
             Self::Unregistered => offset_of!(RawLive, rejected_unregistered),
             Self::Overflowed => offset_of!(RawLive, overflowed_lookups),
+            Self::LabelCount => offset_of!(RawLive, mislabeled_lookups),
             Self::ExemplarLabels => offset_of!(RawLive, rejected_exemplars),
             Self::ExemplarRoom => offset_of!(RawLive, dropped_exemplars),
         }

@@ -24,13 +24,15 @@ pub trait Metric: Register + core::fmt::Debug {
     fn bound(&self) -> BoundTo;
 }
 
-/// What a metric is bound to: for this crate only.
+/// What a metric is bound to: for this crate only. Read back by `testing` alone.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct BoundTo(
-    // Read back by `testing` alone.
-    #[cfg_attr(not(feature = "testing"), allow(dead_code))] pub(crate) Option<&'static Series>,
-);
+#[cfg_attr(not(feature = "testing"), allow(dead_code))]
+pub struct BoundTo {
+    pub(crate) series: Option<&'static Series>,
+    /// It has been used, and could not be registered.
+    pub(crate) is_refused: bool,
+}
 
 /// Registers several statics, so that all of them exist at zero before their first use. Goes on
 /// behind an error; returns all of them.

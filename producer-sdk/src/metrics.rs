@@ -39,7 +39,9 @@ pub(crate) fn register(
         return Ok(series);
     }
     let Some(spec) = spec else {
-        let reason = "its family is not registered".to_owned();
+        let reason = "this handle is of a family that could not be registered, which \
+                      ringmeter::register! explains"
+            .to_owned();
         return Err(RegisterError::NoSpace { name: String::new(), reason });
     };
     let series = producer.series_of(kind, &spec.options())?;
@@ -165,7 +167,10 @@ macro_rules! metric {
 
         impl crate::metric::Metric for $metric {
             fn bound(&self) -> crate::metric::BoundTo {
-                crate::metric::BoundTo(self.binding.series())
+                let series = self.binding.series();
+                let is_handle = self.spec.is_none();
+                let is_refused = series.is_none() && (is_handle || self.binding.has_failed());
+                crate::metric::BoundTo { series, is_refused }
             }
         }
     };

@@ -57,6 +57,8 @@ impl Inner {
             encoded,
             producer: self,
             overflow: Leaked::empty(),
+            #[cfg(feature = "testing")]
+            misuse: Leaked::empty(),
         }));
         self.publish(&registration, Entry::Family(family))
             .map_err(|error| no_space(&family.definition.name, &error))?;
@@ -105,10 +107,20 @@ impl Inner {
         family: &'static Family,
         values: &[&str],
     ) -> Option<&'static Series> {
-        self.series(family, values).ok().or_else(|| {
+        let error = match self.series(family, values) {
+            Ok(series) => return Some(series),
+            Err(error) => error,
+        };
+        if matches!(error, RegisterError::LabelCount { .. }) {
+            reject(self, Rejection::LabelCount);
+            #[cfg(feature = "testing")]
+            if family.misuse.get().is_none() {
+                family.misuse.set_if(None, Box::leak(Box::new(error)));
+            }
+        } else {
             reject(self, Rejection::Overflowed);
-            family.overflow.get()
-        })
+        }
+        family.overflow.get()
     }
 
     /// Retires the series of these label values; says whether there was one.

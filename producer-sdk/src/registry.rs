@@ -31,6 +31,10 @@ pub(crate) struct Family {
     pub(crate) producer: &'static Inner,
     /// Where lookups beyond a limit go; families with label names have one.
     pub(crate) overflow: Leaked<Series>,
+    /// The first lookup with a wrong number of label values: a test that reads what it counted is
+    /// told.
+    #[cfg(feature = "testing")]
+    pub(crate) misuse: Leaked<crate::error::RegisterError>,
 }
 
 /// One set of label values.

@@ -4,6 +4,10 @@
 //! gauges, counts, sums and declared buckets are exact; quantiles are estimates from base-2
 //! buckets with a relative error of at most 1.1 %, over everything observed so far.
 //!
+//! What an application is only told by its agent, a test is told by a panic when it reads: that a
+//! metric could not be registered, or that a handle comes from a lookup with another number of
+//! label values than its family has labels. A static that nobody has used yet reads 0.
+//!
 //! ```
 //! use ringmeter::testing;
 //!
@@ -56,8 +60,12 @@ pub fn install() -> Producer {
     builder().install_global()
 }
 
-/// The value of a counter or gauge; the sum of a histogram or summary. 0 for a metric that is
-/// not registered.
+/// The value of a counter or gauge; the sum of a histogram or summary. 0 for a static that was not
+/// used yet.
+///
+/// # Panics
+/// When the metric could not be registered, or the handle's lookup gave a wrong number of label
+/// values; so do all functions that read.
 #[must_use]
 pub fn value(metric: &dyn Metric) -> f64 {
     read(metric, |series, words| match series.kind() {
@@ -173,7 +181,16 @@ fn value_of_rank(counted: impl Iterator<Item = (f64, u64)>, rank: u64) -> f64 {
 }
 
 fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T {
-    let Some(series) = metric.bound().0 else { return T::default() };
+    let bound = metric.bound();
+    let Some(series) = bound.series else {
+        if bound.is_refused {
+            refuse(metric.register().err());
+        }
+        return T::default();
+    };
+    if series.is_overflow() {
+        refuse(series.family.misuse.get());
+    }
     let inner = series.producer();
     // Before it is defined there, a series may have its cell behind the end of the file.
     let memory = match inner.segment_with(series) {
@@ -181,6 +198,14 @@ fn read<T: Default>(metric: &dyn Metric, f: impl Fn(&Series, &[Word]) -> T) -> T
         None => inner.private.as_ref(),
     };
     memory.and_then(|memory| series.cell(memory)).map_or_else(T::default, |words| f(series, words))
+}
+
+/// Tells a test why what it reads is not what it means to read.
+#[expect(clippy::panic, reason = "a test is told that it is wrong")]
+fn refuse(error: Option<impl core::fmt::Display>) {
+    if let Some(error) = error {
+        panic!("{error}");
+    }
 }
 
 /// The words of a series in the lanes of the segment.

@@ -1,6 +1,8 @@
 //! What users of Prometheus' client libraries expect of metrics, read back without an agent.
 #![cfg(feature = "testing")]
 
+use std::panic::{UnwindSafe, catch_unwind};
+
 use ringmeter::{
     Aspect, Counter, GaugeRule, Kind, Options, Producer, RegisterError, Status, testing,
 };
@@ -225,12 +227,41 @@ fn a_static_that_cannot_be_registered_harms_nobody() {
         SECOND.inc();
     }
     assert_eq!(testing::value(&FIRST), 1.0);
-    assert_eq!(testing::value(&SECOND), 0.0);
+    let told = panic_of(|| testing::value(&SECOND));
+    assert!(told.contains("One help.") && told.contains("Another help."), "{told}");
     assert!(matches!(SECOND.register(), Err(RegisterError::Conflict { .. })));
     let count = ringmeter::counter!("t_macro_total", "T.", "region" => "eu");
     count.inc();
     assert_eq!(testing::value(count), 1.0);
     assert!(matches!(Producer::global().status(), Status::Private { .. }));
+}
+
+/// What a test that reads wrongly is told.
+#[expect(clippy::expect_used, reason = "a helper of tests")]
+fn panic_of<T>(read: impl FnOnce() -> T + UnwindSafe) -> String {
+    let payload = catch_unwind(read).err().expect("a panic");
+    *payload.downcast::<String>().expect("a text")
+}
+
+#[test]
+fn a_test_that_reads_what_was_not_recorded_is_told() {
+    let producer = producer();
+    let family = producer.counter_vec(("t_total", "T."), &["route", "code"]).expect("register");
+    family.with(&["only one"]).inc();
+    family.inc(&["three", "are", "too many"]);
+    let told = panic_of(|| testing::value(&family.with(&["only one"])));
+    assert!(told.contains("\"t_total\" has 2 label names and was given 1"), "{told}");
+    assert_eq!(testing::value(&family.with(&["/", "200"])), 0.0, "others can be read");
+    static BAD: ringmeter::CounterVec = ringmeter::CounterVec::new("bad-name", "B.", &["l"]);
+    static UNUSED: Counter = Counter::new("bad name", "B.");
+    testing::install();
+    BAD.with(&["x"]).inc();
+    let told = panic_of(|| testing::value(&BAD.with(&["x"])));
+    assert!(told.contains("could not be registered"), "{told}");
+    assert_eq!(testing::value(&UNUSED), 0.0, "nobody has used it");
+    UNUSED.inc();
+    let told = panic_of(|| testing::value(&UNUSED));
+    assert!(told.contains("\"bad name\""), "{told}");
 }
 
 #[test]

@@ -62,10 +62,13 @@
 //!     64    8 overflowed_lookups   app, add relaxed                agent
 //!     72    8 rejected_exemplars   app, add relaxed                agent
 //!     80    8 dropped_exemplars    app, add relaxed                agent
-//!     88   40 reserved             zero
+//!     88    8 mislabeled_lookups   app, add relaxed                agent
+//!     96   32 reserved             zero
 //! ```
 //!
-//! The last two count exemplars only: what they were with is recorded.
+//! Those of exemplars count nothing else: what they were with is recorded. Lookups count here
+//! where the overflow series answers them: `mislabeled` if they gave another number of values than
+//! the metric has labels, `overflowed` if they met a limit.
 //!
 //! # Lane control line
 //!
@@ -330,7 +333,8 @@ pub struct RawLive {
     pub overflowed_lookups: u64,
     pub rejected_exemplars: u64,
     pub dropped_exemplars: u64,
-    pub reserved: [u64; 5],
+    pub mislabeled_lookups: u64,
+    pub reserved: [u64; 4],
 }
 
 /// A lane control line as read by the agent: untrusted.
@@ -378,7 +382,8 @@ const _: () = {
     assert!(offset_of!(RawLive, overflowed_lookups) == 64);
     assert!(offset_of!(RawLive, rejected_exemplars) == 72);
     assert!(offset_of!(RawLive, dropped_exemplars) == 80);
-    assert!(offset_of!(RawLive, reserved) == 88);
+    assert!(offset_of!(RawLive, mislabeled_lookups) == 88);
+    assert!(offset_of!(RawLive, reserved) == 96);
     assert!(size_of::<RawControl>() == CONTROL_STRIDE_BYTES as usize);
     assert!(offset_of!(RawControl, tail) == 0);
     assert!(offset_of!(RawControl, spill_count) == 8);

@@ -3,7 +3,8 @@
 //! One word each in slice 0 of `Area::Own`, in the order of `scalars`; then one for each reason of
 //! rejection, and one for each reason for which a ledger was set aside. Slice 1 has one word each
 //! in the order of `more`, then those for which series went into an overflow series. Slice 2 has
-//! those for which exemplars were given up.
+//! those for which exemplars were given up. Slice 3 has one word, once it is not zero: lookups with
+//! a wrong number of label values.
 
 use ringmeter_layout::naming::service_name;
 
@@ -108,6 +109,10 @@ impl Own {
         ledger.put(Area::Own.key(0, 1), &slice_of(more.into_iter().chain(reasons)));
         let dropped = ExemplarDrop::ALL.map(|reason| self.exemplars_dropped.get(reason));
         ledger.put(Area::Own.key(0, 2), &slice_of(dropped.into_iter()));
+        if self.counts.mislabeled_lookups > 0 {
+            let words = [self.counts.mislabeled_lookups];
+            ledger.put(Area::Own.key(0, 3), &slice_of(words.into_iter()));
+        }
     }
 
     /// Any words are counters; those that a later version knows are left out.
@@ -131,6 +136,7 @@ impl Own {
         for (reason, word) in ExemplarDrop::ALL.iter().zip(contents.slice(Area::Own, 0, 2)) {
             own.exemplars_dropped.add(*reason, *word);
         }
+        own.counts.mislabeled_lookups = contents.slice(Area::Own, 0, 3)[0];
         own
     }
 }

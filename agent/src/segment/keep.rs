@@ -16,7 +16,8 @@
 //!   19  rejected_unregistered
 //!   20  rejected_exemplars
 //!   21  dropped_exemplars
-//!   22  reserved, zero, up to 32
+//!   22  mislabeled_lookups
+//!   23  reserved, zero, up to 32
 //!   32  four words for each lane: position, spill count, slots that belong to a record begun
 //!       before the position, reserved
 //! ```
@@ -41,7 +42,7 @@ const SERVICE_WORDS: usize = 8;
 const BASELINE_AT: usize = 12;
 const LANES_AT: usize = 13;
 const LIVE_AT: usize = 14;
-const LIVE_WORDS: usize = 8;
+const LIVE_WORDS: usize = 9;
 const LANE_WORDS: usize = 4;
 
 /// One lane as remembered.
@@ -125,6 +126,7 @@ impl Kept {
             rejected_unregistered: words[LIVE_AT + 5],
             rejected_exemplars: words[LIVE_AT + 6],
             dropped_exemplars: words[LIVE_AT + 7],
+            mislabeled_lookups: words[LIVE_AT + 8],
             ..RawLive::default()
         };
         // Before anything is made of the numbers: `lanes` says how much to allocate.
@@ -249,7 +251,9 @@ impl Segment {
     }
 
     fn put_head(&self, state: u64, lanes: usize, ledger: &mut Ledger) {
-        if self.live.rejected_exemplars > 0 || self.live.dropped_exemplars > 0 {
+        let live = &self.live;
+        let late = [live.rejected_exemplars, live.dropped_exemplars, live.mislabeled_lookups];
+        if late.iter().any(|count| *count > 0) {
             ledger.use_minor(MINOR_STARTS);
         }
         ledger.put(Area::Segment.key(self.number, 0), &self.head(state, lanes));
@@ -275,6 +279,7 @@ impl Segment {
         words[LIVE_AT + 5] = self.live.rejected_unregistered;
         words[LIVE_AT + 6] = self.live.rejected_exemplars;
         words[LIVE_AT + 7] = self.live.dropped_exemplars;
+        words[LIVE_AT + 8] = self.live.mislabeled_lookups;
         words
     }
 }

@@ -8,7 +8,7 @@ use ringmeter_layout::naming::Kind;
 
 use crate::scratch::Scratch;
 use crate::stage::{Stage, find};
-use crate::writer::{CAPACITY_RECORDS, LIVE_NAN, Writer, family};
+use crate::writer::{CAPACITY_RECORDS, LIVE_MISLABELED, LIVE_NAN, LIVE_OVERFLOWED, Writer, family};
 
 struct App {
     writer: Writer,
@@ -183,6 +183,26 @@ fn a_dead_process_leaves_everything_and_its_files_go() {
     assert_eq!(find(&text, "ringmeter_segments{state=\"final\"}"), Some(0.0));
     assert_eq!(find(&text, "ringmeter_producers{service=\"shop\"}"), None);
     assert_eq!(find(&text, "ringmeter_records_rejected_total{reason=\"nan\"}"), Some(3.0));
+}
+
+#[test]
+fn lookups_that_went_wrong_are_told_by_reason_and_once() {
+    let scratch = Scratch::new();
+    let app = app(&scratch, "shop", 1);
+    let lookups = |reason: &str, text: &str| {
+        find(text, &format!("ringmeter_overflowed_lookups_total{{reason=\"{reason}\"}}"))
+    };
+    let mut stage = Stage::new(&scratch);
+    let text = stage.scrape();
+    assert_eq!((lookups("limit", &text), lookups("label_count", &text)), (Some(0.0), Some(0.0)));
+    app.writer.live(LIVE_OVERFLOWED, 5);
+    app.writer.live(LIVE_MISLABELED, 2);
+    let text = stage.scrape();
+    assert_eq!((lookups("limit", &text), lookups("label_count", &text)), (Some(5.0), Some(2.0)));
+    drop(stage);
+    app.writer.live(LIVE_MISLABELED, 3);
+    let text = Stage::new(&scratch).scrape();
+    assert_eq!((lookups("limit", &text), lookups("label_count", &text)), (Some(5.0), Some(3.0)));
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) const LIVE_DEFINITIONS: usize = 16;
 pub(crate) const LIVE_RETIRES: usize = 24;
 pub(crate) const LIVE_SHARED_SPILL: usize = 32;
 pub(crate) const LIVE_NAN: usize = 40;
+pub(crate) const LIVE_OVERFLOWED: usize = 64;
+pub(crate) const LIVE_MISLABELED: usize = 88;
 
 /// A place to append in the last chunk of a kind.
 #[derive(Default)]
