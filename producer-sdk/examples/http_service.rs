@@ -44,7 +44,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use ringmeter::{
-    Counter, CounterVec, Gauge, Histogram, HistogramVec, Producer, Status, Summary, buckets,
+    Counter, CounterVec, Gauge, Histogram, HistogramVec, Producer, RegisterErrors, Status, Summary,
+    buckets,
 };
 use tokio::net::TcpListener;
 
@@ -161,11 +162,9 @@ async fn run(address: SocketAddr) -> io::Result<()> {
 
 /// Registers everything that has no variable labels, so that it is exposed at zero, and the
 /// families, so that a mistake shows now and not at the first request.
-fn register() -> Result<(), String> {
-    ringmeter::register!(IN_FLIGHT, RESPONSE_SIZE, WORK_UNITS, CALIBRATIONS, RECORD_COST)
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    REQUESTS.register().map_err(|error| error.to_string())?;
-    DURATION.register().map_err(|error| error.to_string())?;
+fn register() -> Result<(), RegisterErrors> {
+    ringmeter::register!(IN_FLIGHT, RESPONSE_SIZE, WORK_UNITS, CALIBRATIONS, RECORD_COST)?;
+    ringmeter::register!(REQUESTS, DURATION)?;
     for warning in Producer::global().warnings() {
         say(&format!("advice: {warning}"));
     }

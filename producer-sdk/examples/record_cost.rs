@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use std::time::{Duration, Instant};
 
 use ringmeter::{
-    Counter, CounterVec, Gauge, Histogram, HistogramVec, Producer, RegisterError, Status, Summary,
+    Counter, CounterVec, Gauge, Histogram, HistogramVec, Producer, RegisterErrors, Status, Summary,
 };
 
 /// Calls in one batch.
@@ -143,7 +143,7 @@ fn four_stores(value: f64) {
     CURSOR.store(at as u64 + 2, Ordering::Relaxed);
 }
 
-fn register() -> Result<(), Vec<RegisterError>> {
+fn register() -> Result<(), RegisterErrors> {
     ringmeter::register!(HANDLE, LANE, FLOAT, GAUGE, HISTOGRAM, SUMMARY, BY_LABELS, TIMES_BY_LABELS)
 }
 
@@ -151,7 +151,7 @@ fn run(situation: Situation, seconds: f64) -> io::Result<()> {
     const KINDS: u32 = 12;
     let producer = Producer::global();
     if let Err(errors) = register() {
-        return Err(io::Error::other(format!("cannot register: {errors:?}")));
+        return Err(io::Error::other(format!("cannot register: {errors}")));
     }
     let Status::Shared { .. } = producer.status() else {
         let status = producer.status();

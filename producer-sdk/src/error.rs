@@ -333,6 +333,70 @@ impl fmt::Display for RegisterError {
     }
 }
 
+/// All metrics of [`register!`](crate::register) that were not registered, and why.
+///
+/// `Debug` prints the same text as `Display`, so that `expect` and a `main` that returns it say
+/// what is wrong; `?` takes it, as any error. The single errors are there by iteration.
+///
+/// ```
+/// use ringmeter::Counter;
+///
+/// static ORDERS: Counter = Counter::new("orders total", "Orders taken.");
+///
+/// let errors = ringmeter::register!(ORDERS).unwrap_err();
+/// assert_eq!(errors.iter().count(), 1);
+/// assert!(format!("{errors:?}").contains("orders total"));
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct RegisterErrors(Vec<RegisterError>);
+
+impl RegisterErrors {
+    /// Nothing, where there are none.
+    pub(crate) fn check(errors: Vec<RegisterError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// The errors, in the order of the metrics; at least one.
+    pub fn iter(&self) -> core::slice::Iter<'_, RegisterError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for RegisterErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RegisterErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::error::Error for RegisterErrors {}
+
+impl IntoIterator for RegisterErrors {
+    type Item = RegisterError;
+    type IntoIter = std::vec::IntoIter<RegisterError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a RegisterErrors {
+    type Item = &'a RegisterError;
+    type IntoIter = core::slice::Iter<'a, RegisterError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl core::error::Error for RegisterError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {

@@ -119,7 +119,7 @@ pub use config::{
     LANES_DEFAULT, SEGMENT_SIZE_DEFAULT_BYTES, SEGMENT_SIZE_MIN_BYTES, SEGMENTS_DEFAULT,
     SERIES_DEFAULT, SERIES_LIMIT, SERVICE_VARIABLE,
 };
-pub use error::{Aspect, ConfigError, OpenError, RegisterError};
+pub use error::{Aspect, ConfigError, OpenError, RegisterError, RegisterErrors};
 pub use exemplar::{Exemplar, ExemplarError};
 pub use family::{CounterVec, GaugeVec, HistogramVec, SummaryVec};
 pub use lane_handle::Lane;

@@ -79,6 +79,9 @@ macro_rules! summary {
 
 /// Registers several statics with the process-wide producer, so that all of them exist at zero.
 ///
+/// Evaluates to a `Result` with [`RegisterErrors`](crate::RegisterErrors), of which `expect` and
+/// `?` show what is wrong with each metric.
+///
 /// ```
 /// use ringmeter::{Counter, Gauge};
 ///

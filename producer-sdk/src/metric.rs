@@ -1,6 +1,6 @@
 //! What all metrics can do, for those who register or read many at once.
 
-use crate::error::RegisterError;
+use crate::error::{RegisterError, RegisterErrors};
 use crate::registry::Series;
 
 /// What can be declared in a static: metrics of the four kinds and families of them.
@@ -39,8 +39,6 @@ pub struct BoundTo {
 ///
 /// # Errors
 /// What could not be registered.
-pub fn register_all(metrics: &[&dyn Register]) -> Result<(), Vec<RegisterError>> {
-    let errors: Vec<RegisterError> =
-        metrics.iter().filter_map(|metric| metric.register().err()).collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+pub fn register_all(metrics: &[&dyn Register]) -> Result<(), RegisterErrors> {
+    RegisterErrors::check(metrics.iter().filter_map(|metric| metric.register().err()).collect())
 }

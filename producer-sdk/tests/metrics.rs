@@ -265,6 +265,24 @@ fn a_test_that_reads_what_was_not_recorded_is_told() {
 }
 
 #[test]
+fn what_register_refuses_is_told_in_whole_by_expect_and_by_the_question_mark() {
+    static FIRST: Counter = Counter::new("bad name 1", "B.");
+    static SECOND: Counter = Counter::new("bad name 2", "B.");
+    static GOOD: Counter = Counter::new("t_good_total", "G.");
+    testing::install();
+    let asked = || -> Result<(), Box<dyn std::error::Error>> {
+        Ok(ringmeter::register!(FIRST, GOOD, SECOND)?)
+    };
+    let text = asked().expect_err("two are wrong").to_string();
+    assert!(text.contains("\"bad name 1\"") && text.contains("\"bad name 2\""), "{text}");
+    let errors = ringmeter::register!(FIRST, GOOD, SECOND).expect_err("two are wrong");
+    assert_eq!(format!("{errors:?}"), text);
+    assert_eq!(errors.iter().count(), 2);
+    assert!(errors.into_iter().all(|error| matches!(error, RegisterError::Name { .. })));
+    assert_eq!(testing::value(&GOOD), 0.0, "registered all the same");
+}
+
+#[test]
 fn tests_in_parallel_do_not_meet() {
     let both: Vec<Counter> =
         (0..2).map(|_| producer().counter(("t_total", "T.")).expect("register")).collect();
