@@ -54,10 +54,21 @@ pub fn builder() -> crate::ProducerBuilder {
         .segment_size_max_bytes(SIZE_BYTES)
 }
 
-/// Makes the process-wide producer one whose metrics can be read back, unless there is one
-/// already: for tests of code that uses statics or macros. Such tests share it.
+/// Makes the process-wide producer one whose metrics can be read back, unless that was done before:
+/// for tests of code that uses statics or macros. Such tests share it, and each begins with this.
+///
+/// # Panics
+/// When a static or macro was used before: it has made a producer that an agent reads.
 pub fn install() -> Producer {
-    builder().install_global()
+    let producer = builder().install_global();
+    // No other can be both process-wide and private.
+    if !producer.inner.config.private_only {
+        refuse(Some(
+            "testing::install() comes too late: a metric of this process has been used or \
+             registered, which has made its producer; call it first in every test",
+        ));
+    }
+    producer
 }
 
 /// The value of a counter or gauge; the sum of a histogram or summary. 0 for a static that was not
