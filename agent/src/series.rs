@@ -6,6 +6,7 @@
 //! that was first, until no live process holds it and another is held. So a rolling deployment
 //! can change buckets, and nothing counted meanwhile is lost.
 
+mod conflict;
 mod keep;
 mod retain;
 
@@ -21,6 +22,7 @@ use crate::distribution::Buckets;
 use crate::limits::Limits;
 use crate::snapshot::{FamilyMeta, LabelText};
 
+pub use conflict::Conflict;
 pub use retain::Expired;
 
 /// Everything that two processes must agree on to share a metric.
@@ -192,6 +194,8 @@ pub struct Family {
     lint_count: u32,
     /// Whether anything of it may have changed since it was shown.
     is_touched: bool,
+    /// Whether it was told, or is to be, that another variant is exposed.
+    is_conflict_told: bool,
 }
 
 impl Family {
@@ -288,6 +292,8 @@ pub struct Registry {
     /// Until the processes from before a restart are attached again, which variant is exposed
     /// does not change.
     is_unsettled: bool,
+    /// Variants to be told of as hidden.
+    conflicts: Vec<u32>,
     changes: keep::Changes,
 }
 
@@ -417,6 +423,7 @@ impl Registry {
             revision: self.next_revision(),
             lint_count: u32::try_from(advice.len()).unwrap_or(u32::MAX),
             is_touched: true,
+            is_conflict_told: false,
         };
         let at = id as usize;
         if self.families.len() <= at {
@@ -441,6 +448,7 @@ impl Registry {
             family.gone_ns = 0;
         }
         self.choose(id);
+        self.note_conflict(id);
     }
 
     /// One holder less for a metric.

@@ -106,6 +106,7 @@ impl Pipeline {
         if is_complete && self.is_listed && !is_starved {
             self.aggregate.registry().settle();
         }
+        self.tell_conflicts(clock());
         self.settle(visits, clock());
         self.expire(clock());
         self.timing.passes = self.timing.passes.saturating_add(1);

@@ -10,6 +10,7 @@ use crate::ledger::Reason as LedgerReason;
 use crate::metrics::{self, Facts, LedgerFacts, ProcessFacts, Timing};
 use crate::quarantine::Reason;
 use crate::segment::{Phase, Segment};
+use crate::series::Conflict;
 use crate::snapshot::{FamilyBlock, Snapshot};
 
 impl Pipeline {
@@ -56,6 +57,32 @@ impl Pipeline {
             }
         }
         blocks
+    }
+
+    /// Says which definitions contradict those that are exposed, and whose both are.
+    pub(super) fn tell_conflicts(&mut self, now_ns: u64) {
+        for Conflict { hidden, exposed } in self.aggregate.registry().take_conflicts() {
+            let segment = |id: u32| {
+                let mut own = self.segments.iter();
+                let found = own.find(|own| own.definitions.families().any(|own| own == id));
+                found.map_or_else(String::new, |own| own.name.segment_file().as_str().to_owned())
+            };
+            let (hidden_in, exposed_in) = (segment(hidden), segment(exposed));
+            let registry = self.aggregate.registry();
+            let Some((own, other)) = registry.family(hidden).zip(registry.family(exposed)) else {
+                continue;
+            };
+            if self.log_limit.allows(now_ns) {
+                tracing::warn!(
+                    metric = own.meta.name(),
+                    difference = own.shape.difference(&other.shape),
+                    segment = hidden_in,
+                    exposed = exposed_in,
+                    "metric hidden: processes define it differently; the definition that was first \
+                     is exposed until none of its processes is left"
+                );
+            }
+        }
     }
 
     /// What the agent counted since it started.

@@ -1,12 +1,90 @@
 //! Metrics that cannot be shown beside each other.
 
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use ringmeter_agent::expose::{openmetrics, protobuf, text};
 use ringmeter_agent::lint;
+use ringmeter_layout::definition::FamilyDefinition;
 use ringmeter_layout::naming::Kind;
 
 use crate::scratch::Scratch;
 use crate::stage::{Stage, find};
 use crate::writer::{Writer, family};
+
+/// Where a log goes to be read.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The warnings of `events`.
+fn warnings(events: impl FnOnce()) -> Vec<String> {
+    let sink = Sink::default();
+    let writer = sink.clone();
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(log, events);
+    let text = String::from_utf8_lossy(&sink.bytes()).into_owned();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn definitions_that_contradict_one_another_are_told_once_with_what_differs_and_whose_they_are() {
+    let scratch = Scratch::new();
+    let mut old = Writer::create(scratch.path(), "shop", 1);
+    let histograms = old.family(family(Kind::Histogram, "h_seconds", &["route"]));
+    old.series(histograms, &["/"]);
+    let mut stage = Stage::new(&scratch);
+    assert_eq!(warnings(|| drop(stage.scrape())), Vec::<String>::new());
+    let mut new = Vec::new();
+    for id in [2, 3] {
+        let mut app = Writer::create(scratch.path(), "shop", id);
+        app.family(FamilyDefinition {
+            bounds: vec![2.0],
+            ..family(Kind::Histogram, "h_seconds", &["route", "code"])
+        });
+        new.push(app);
+    }
+    let told = warnings(|| drop(stage.scrape()));
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in [
+        "h_seconds",
+        "label names [\\\"code\\\", \\\"route\\\"], exposed with label names [\\\"route\\\"]",
+        "buckets [2.0], exposed with buckets",
+        new[0].name.segment_file().as_str(),
+        old.name.segment_file().as_str(),
+    ] {
+        assert!(told[0].contains(part), "{part} in {}", told[0]);
+    }
+    assert_eq!(warnings(|| drop(stage.scrape())), Vec::<String>::new(), "once");
+    drop(stage);
+    // The next agent tells it once, too, when it knows who is there.
+    let mut next = Stage::new(&scratch);
+    let told = warnings(|| (0..3).for_each(|_| drop(next.scrape())));
+    assert_eq!(told.len(), 1, "{told:?}");
+    old.die();
+    let told = warnings(|| (0..3).for_each(|_| drop(next.scrape())));
+    assert_eq!(told, Vec::<String>::new(), "the others have the name now");
+}
 
 /// Every format of what the stage shows, as text where it is binary.
 fn pages(stage: &mut Stage) -> [String; 3] {
