@@ -93,6 +93,11 @@ impl Reason {
     }
 }
 
+/// What is missing where the agent may not read a segment.
+const NO_GROUP: &str = "; the agent has to be in the file's group, which is the setgid \
+                        directory's: give app and agent a group in common (in Kubernetes one \
+                        fsGroup)";
+
 /// Names in a file may be long, and the log has to stay small.
 const DETAIL_MAX_BYTES: usize = 240;
 
@@ -154,7 +159,10 @@ impl Refusal {
             OpenError::Io(_) => Reason::Open,
             OpenError::NotRegular | OpenError::Linked { .. } => Reason::NotRegular,
         };
-        Self::new(reason, error)
+        let is_denied =
+            matches!(error, OpenError::Io(io) if io.kind() == io::ErrorKind::PermissionDenied);
+        let advice = if is_denied { NO_GROUP } else { "" };
+        Self::new(reason, format!("{error}{advice}"))
     }
 }
 
@@ -169,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_to_do_about_another_service_is_never_cut() {
+    fn what_to_do_is_said_and_never_cut() {
         let (longest, other) = ("s".repeat(64), "o".repeat(64));
         for is_running in [true, false] {
             let detail = Refusal::of_other_service(&longest, is_running, &other).detail;
@@ -179,6 +187,12 @@ mod tests {
             assert_eq!(detail.contains("no process of it is running"), !is_running);
             assert!(detail.ends_with("configuration") && detail.len() < 500, "{}", detail.len());
         }
+        let denied = OpenError::Io(io::Error::from_raw_os_error(nix::libc::EACCES));
+        let refusal = Refusal::of_open(&denied);
+        assert_eq!(refusal.reason, Reason::Open);
+        assert!(refusal.detail.ends_with("(in Kubernetes one fsGroup)"), "{}", refusal.detail);
+        let missing = OpenError::Io(io::Error::from_raw_os_error(nix::libc::ENOENT));
+        assert!(!Refusal::of_open(&missing).detail.contains("group"));
         let cut = Refusal::new(Reason::Name, "n".repeat(500)).detail;
         assert!(cut.ends_with('…') && cut.len() < 250, "what a file says is cut");
     }
