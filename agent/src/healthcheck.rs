@@ -2,6 +2,7 @@
 //! nothing else could be a probe.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use tokio::runtime;
 
@@ -13,10 +14,18 @@ use crate::config::HealthcheckConfig;
 pub enum HealthcheckError {
     /// The check itself could not run.
     Runtime(std::io::Error),
-    /// Nobody could be asked; the last attempt's reason.
-    Request(RequestError),
+    /// Nobody could be asked.
+    Request {
+        /// What was asked last.
+        url: String,
+        /// Why there is no answer.
+        error: RequestError,
+    },
     /// There was no whole answer in time.
-    Timeout,
+    Timeout {
+        /// What was asked first.
+        url: String,
+    },
     /// The agent answered that it is not well.
     Status {
         /// The answer's status.
@@ -30,8 +39,13 @@ impl fmt::Display for HealthcheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Runtime(error) => write!(f, "cannot start the runtime: {error}"),
-            Self::Request(error) => error.fmt(f),
-            Self::Timeout => f.write_str("no answer in time"),
+            Self::Request { url, error: error @ RequestError::Http(_) } => write!(
+                f,
+                "{url}: {error}; if the agent serves TLS there, give it a plain address with \
+                 --web.health-listen-address, and --url here"
+            ),
+            Self::Request { url, error } => write!(f, "{url}: {error}"),
+            Self::Timeout { url } => write!(f, "{url}: no answer in time"),
             Self::Status { code: 401 | 403, .. } => f.write_str(
                 "the address asks for credentials or a certificate: give the agent a plain \
                  address for health, and --url here",
@@ -54,11 +68,12 @@ pub fn run(config: &HealthcheckConfig) -> Result<(), HealthcheckError> {
         .build()
         .map_err(HealthcheckError::Runtime)?;
     let asked = async { tokio::time::timeout(config.timeout, ask(config)).await };
-    runtime.block_on(asked).unwrap_or(Err(HealthcheckError::Timeout))
+    let url = || url(config.addresses.first(), &config.path);
+    runtime.block_on(asked).unwrap_or_else(|_| Err(HealthcheckError::Timeout { url: url() }))
 }
 
 async fn ask(config: &HealthcheckConfig) -> Result<(), HealthcheckError> {
-    let mut failure = HealthcheckError::Timeout;
+    let mut failure = HealthcheckError::Timeout { url: url(None, &config.path) };
     for &address in &config.addresses {
         match Client::new(address).get(&config.path).await {
             Ok(answer) if answer.status.is_success() => return Ok(()),
@@ -67,8 +82,49 @@ async fn ask(config: &HealthcheckConfig) -> Result<(), HealthcheckError> {
                 let text = body.lines().next().unwrap_or_default().trim().to_owned();
                 return Err(HealthcheckError::Status { code: answer.status.as_u16(), text });
             }
-            Err(error) => failure = HealthcheckError::Request(error),
+            Err(error) => {
+                let url = url(Some(&address), &config.path);
+                failure = HealthcheckError::Request { url, error };
+            }
         }
     }
     Err(failure)
+}
+
+fn url(address: Option<&SocketAddr>, path: &str) -> String {
+    address.map_or_else(|| path.to_owned(), |address| format!("http://{address}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn asked(address: SocketAddr) -> String {
+        let path = "/-/healthy".to_owned();
+        let timeout = Duration::from_secs(30);
+        let config = HealthcheckConfig { addresses: vec![address], path, timeout };
+        run(&config).expect_err("nobody is well").to_string()
+    }
+
+    #[test]
+    fn who_was_asked_is_said_and_what_to_do_where_it_is_no_http() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            // What a TLS server answers to plain HTTP: an alert.
+            stream.write_all(&[21, 3, 3, 0, 2, 2, 10]).expect("an answer");
+        });
+        let text = asked(address);
+        server.join().expect("the server");
+        let url = format!("http://{address}/-/healthy: ");
+        assert!(text.starts_with(&url) && text.contains("--web.health-listen-address"), "{text}");
+        let text = asked(address);
+        assert!(text.starts_with(&url) && text.contains("cannot connect"), "{text}");
+        assert!(!text.contains("TLS"), "{text}");
+    }
 }

@@ -371,7 +371,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     OwnMetric::gauge(
         "ringmeter_metric_series",
         "metric",
-        "Series of each metric, as producers have defined them.",
+        "Series of each metric, as producers have defined them, its overflow series included.",
         |facts| facts.metric_series.iter().map(|(name, n)| (name.clone(), *n as f64)).collect(),
     ),
     OwnMetric::gauge(

@@ -54,7 +54,12 @@ pub enum RunError {
     /// The shared directory cannot be used.
     Directory(DirectoryError),
     /// Another agent drains this directory.
-    Occupied,
+    Occupied {
+        /// The file that it holds locked.
+        path: PathBuf,
+        /// Its process, in its own pid namespace, if it says so.
+        process: Option<u32>,
+    },
     /// The ledger cannot be opened.
     Ledger {
         /// Where it is.
@@ -86,7 +91,17 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(error) => error.fmt(f),
-            Self::Occupied => f.write_str("another agent is running on this directory"),
+            Self::Occupied { path, process } => {
+                f.write_str("another agent")?;
+                if let Some(process) = process {
+                    write!(f, ", process {process},")?;
+                }
+                write!(
+                    f,
+                    " holds {}: stop that one, or give this one another directory (RINGMETER_DIR)",
+                    path.display()
+                )
+            }
             Self::Ledger { path, error } => {
                 write!(f, "cannot open the ledger {}: {error}", path.display())
             }
@@ -128,6 +143,7 @@ pub fn run(config: &AgentConfig, mut file: FileConfig) -> Result<(), RunError> {
     let directory = open_directory(config)?;
     // Held until the end: the lock falls with it.
     let _exclusive = Exclusive::take(&directory.agent_path())?;
+    announce(&directory);
     let files = Files::new(directory.segments_path(), directory.agent_path());
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -183,8 +199,12 @@ async fn bind(web: &WebConfig) -> Result<Listeners, BindError> {
 fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
     let directory = directory::find(config.directory.as_deref()).map_err(RunError::Directory)?;
     directory::open_subdirectory(&directory, Subdirectory::Agent).map_err(RunError::Directory)?;
+    Ok(directory)
+}
+
+fn announce(directory: &Directory) {
     let path = directory.path().display();
-    tracing::info!(directory = %path, source = ?directory.source(), "draining");
+    tracing::info!(directory = %path, found_by = directory.source().as_str(), "draining");
     // In the hardened deployment only the subdirectories are volumes.
     let segments = directory::is_memory_backed(&directory.segments_path());
     let in_memory = segments.or_else(|_| directory::is_memory_backed(directory.path()));
@@ -194,7 +214,6 @@ fn open_directory(config: &AgentConfig) -> Result<Directory, RunError> {
             "not in memory: producers refuse this directory by default; mount a tmpfs there"
         );
     }
-    Ok(directory)
 }
 
 fn open_ledger(
@@ -206,7 +225,9 @@ fn open_ledger(
     let usual = || directory.agent_path().join(LEDGER_FILE);
     let place = Place::new(config.ledger_path.clone().unwrap_or_else(usual));
     Pipeline::open(files, &place, limits, 0).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => RunError::Occupied,
+        io::ErrorKind::WouldBlock => {
+            RunError::Occupied { path: place.path().to_owned(), process: None }
+        }
         _ => RunError::Ledger { path: place.path().to_owned(), error },
     })
 }

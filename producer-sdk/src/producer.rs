@@ -170,12 +170,29 @@ impl Producer {
                 problems: self.inner.config_problems.clone(),
             };
         }
+        let reason = reason.map(|reason| self.with_place(reason));
         let problem = self.inner.config_problems.first().map(ToString::to_string);
         if self.inner.private.is_none() {
             return Status::Disabled { reason: "no memory for private counts".to_owned() };
         }
         let reason = problem.or(reason).unwrap_or_else(|| OpenError::PrivateOnly.to_string());
         Status::Private { reason }
+    }
+
+    /// What a system call says, with the place that it was about, and what may be missing there.
+    fn with_place(self, reason: String) -> String {
+        let inner = self.inner;
+        let is_denied = inner.reason.try_lock().ok().and_then(|reason| match &*reason {
+            Some(OpenError::Io { error, .. }) => {
+                Some(error.kind() == std::io::ErrorKind::PermissionDenied)
+            }
+            _ => None,
+        });
+        let (Some(is_denied), Some(place)) = (is_denied, inner.place.get()) else { return reason };
+        let path = place.segments_path.display();
+        let advice = "; the application has to be able to search and write it: as its owner, or \
+                      in its group (in Kubernetes fsGroup)";
+        format!("{reason}; segments are to be in {path}{}", if is_denied { advice } else { "" })
     }
 
     /// Tries now to open a segment, or to give it what it had no room for; says whether there is

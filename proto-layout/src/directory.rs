@@ -55,6 +55,20 @@ pub enum Source {
     SharedMemory,
 }
 
+impl Source {
+    /// Where it was looked up, as a user knows it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Explicit => "given",
+            Self::Variable => "$RINGMETER_DIR",
+            Self::Run => "/run/ringmeter",
+            Self::UserRuntime => "$XDG_RUNTIME_DIR",
+            Self::SharedMemory => "/dev/shm",
+        }
+    }
+}
+
 /// One of the two subdirectories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subdirectory {

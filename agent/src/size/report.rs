@@ -9,6 +9,8 @@ use super::{Sizes, cell_bytes, definitions_bytes, series, spill_cells_bytes};
 use crate::config::{OutputFormat, SizeConfig};
 
 const MEBIBYTE: u64 = 1 << 20;
+/// Series that the SDK keeps of a process unless told otherwise: its `SERIES_DEFAULT`.
+const SDK_SERIES_DEFAULT: u64 = 10_000;
 
 pub(super) fn write(config: &SizeConfig, sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
     match config.output {
@@ -68,6 +70,10 @@ fn text(config: &SizeConfig, sizes: &Sizes, out: &mut dyn Write) -> io::Result<(
     row(out, "lanes", &sum, segment.lanes_bytes)?;
     let total_bytes = segment.total_bytes();
     row(out, "segment", &format!("{} chunks", chunks(total_bytes)), total_bytes)?;
+    if series(config) > SDK_SERIES_DEFAULT {
+        let limit = grouped(SDK_SERIES_DEFAULT);
+        writeln!(out, "  (More than {limit} series: raise ProducerBuilder::series_max for them.)")?;
+    }
 
     writeln!(out, "\nVolume for segments")?;
     let sum = format!("{} × {}", config.processes, grouped(total_bytes));

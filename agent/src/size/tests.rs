@@ -24,6 +24,13 @@ fn a_small_service_takes_what_the_readme_says() {
 }
 
 #[test]
+fn more_series_than_the_sdk_takes_by_default_are_told() {
+    let written = |counters| SizeArguments { counters: text(counters), ..Default::default() };
+    assert!(output(written(20_000)).contains("More than 10,000 series: raise Producer"));
+    assert!(!output(written(9_000)).contains("series_max"));
+}
+
+#[test]
 fn cells_grow_as_the_sdk_grows_them() {
     let unit = u64::from(CHUNK_ALIGN_BYTES);
     assert_eq!(grown_bytes(0, 32), 0);
