@@ -23,10 +23,10 @@ const LATE_NS: u64 = 300_000_000;
 const DEFINING_FACTOR: u64 = 4;
 /// How often it is looked for series whose time is over, which takes about 1 ms.
 const EXPIRY_INTERVAL_NS: u64 = 1_000_000_000;
-/// Rounds of a pass that nobody waits for end after this. Meanwhile lanes fill of which the pass has
-/// read what it found at its beginning: at a million records a second the usual one is full after
-/// 4 ms. And a thread that does not sleep keeps those from its processor that it has woken, until
-/// the scheduler's next tick.
+/// Rounds of a pass that nobody waits for end after this. Lanes fill meanwhile of which the pass
+/// has read what it found at its beginning: at a million records a second the usual one is full
+/// after 4 ms. And a thread that does not sleep keeps those from its processor that it has woken,
+/// until the scheduler's next tick.
 const ROUNDS_MAX_NS: u64 = 1_000_000;
 /// A segment that others leave no memory for is visited again after this.
 const STARVED_NAP_NS: u64 = 1_000_000_000;
@@ -99,7 +99,7 @@ impl Pipeline {
         let rounds_max_ns = if scope == Scope::Due { ROUNDS_MAX_NS } else { limit_ns };
         let over_ns = deadline_ns.min(begin_ns.saturating_add(rounds_max_ns));
         let mut visits = self.begin(scope, begin_ns);
-        self.rounds(&mut visits, clock, &|now_ns| now_ns > over_ns || is_wanted());
+        self.rounds(scope, &mut visits, clock, &|now_ns| now_ns > over_ns || is_wanted());
         let is_complete = self.end(scope, &mut visits, deadline_ns, clock);
         // Those that wait for memory have not said yet which series are theirs.
         let is_starved = self.segments.iter().any(|own| own.definitions.was_starved());
@@ -184,6 +184,7 @@ impl Pipeline {
 
     fn rounds(
         &mut self,
+        scope: Scope,
         visits: &mut [Visit],
         clock: &impl Fn() -> u64,
         is_over: &impl Fn(u64) -> bool,
@@ -212,7 +213,14 @@ impl Pipeline {
                 let mut context = Context { aggregate, limits, buffers, counts, now_ns };
                 visit.refusal = if segment.is_caught_up() {
                     visit.is_stale = false;
-                    guarded(segment, &mut context, Segment::begin)
+                    let refusal = guarded(segment, &mut context, Segment::begin);
+                    if scope == Scope::All && !segment.definitions.is_complete() {
+                        // Published since the pass that left something.
+                        visit.is_defining = true;
+                        let per_pass = limits.records_per_pass.saturating_mul(DEFINING_FACTOR);
+                        segment.pace.allow(per_pass, limits.records_per_second, now_ns);
+                    }
+                    refusal
                 } else {
                     guarded(segment, &mut context, Segment::step)
                 };

@@ -160,3 +160,28 @@ fn a_due_pass_is_soon_over_and_the_next_goes_on_with_who_had_to_wait() {
     assert!(report.next_ns <= stage.now_ns() + 200_000, "goes on after the shortest nap");
     assert!(stage.pass().is_complete, "a scrape has more time");
 }
+
+#[test]
+fn a_scrape_has_time_for_what_was_defined_since_a_pass_that_left_something() {
+    let scratch = Scratch::new();
+    let mut app = App::new(&scratch, "early_total", 1);
+    let mut stage = Stage::with(&scratch, Limits { definitions_per_round: 1, ..limits() });
+    stage.scrape();
+    app.count(2 * ROUND);
+    stage.later(1000);
+    let rounds = Cell::new(0);
+    let report = stage.due_unless(&|| rounds.replace(rounds.get() + 1) > 0);
+    assert!(!report.is_complete, "a round of two");
+    // Each takes the time of more records than a scrape waits for.
+    for number in 0..10 {
+        let name = format!("later_{number}_total");
+        let family = app.writer.family(family(Kind::Counter, &name, &[]));
+        app.series = app.writer.series(family, &[]);
+        app.count(1);
+    }
+    assert!(stage.pass().is_complete);
+    let text = stage.render();
+    assert_eq!(find(&text, "early_total"), Some(2.0 * ROUND as f64));
+    let later = |number| find(&text, &format!("later_{number}_total"));
+    assert!((0..10).all(|number| later(number) == Some(1.0)), "{text}");
+}
