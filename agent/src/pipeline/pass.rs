@@ -96,10 +96,11 @@ impl Pipeline {
             Scope::All | Scope::Start => self.limits.scrape_duration_max_ns,
         };
         let deadline_ns = begin_ns.saturating_add(limit_ns);
-        let rounds_max_ns = if scope == Scope::Due { ROUNDS_MAX_NS } else { limit_ns };
-        let over_ns = deadline_ns.min(begin_ns.saturating_add(rounds_max_ns));
         let mut visits = self.begin(scope, begin_ns);
-        self.rounds(scope, &mut visits, clock, &|now_ns| now_ns > over_ns || is_wanted());
+        // From here on: many segments can take longer to look at.
+        let rounds_max_ns = if scope == Scope::Due { ROUNDS_MAX_NS } else { limit_ns };
+        let over_ns = deadline_ns.min(clock().saturating_add(rounds_max_ns));
+        self.rounds(scope, &mut visits, clock, over_ns, is_wanted);
         let is_complete = self.end(scope, &mut visits, deadline_ns, clock);
         // Those that wait for memory have not said yet which series are theirs.
         let is_starved = self.segments.iter().any(|own| own.definitions.was_starved());
@@ -187,13 +188,15 @@ impl Pipeline {
         scope: Scope,
         visits: &mut [Visit],
         clock: &impl Fn() -> u64,
-        is_over: &impl Fn(u64) -> bool,
+        over_ns: u64,
+        is_wanted: &impl Fn() -> bool,
     ) {
         let Self { segments, aggregate, limits, buffers, counts, next_serial, .. } = self;
         let serial = |visit: &Visit| segments.get(visit.index).map(|segment| segment.serial);
         // Where the last pass ended, lest those at the end come too short.
         let first = visits.iter().position(|visit| serial(visit) == Some(*next_serial));
         let (first, count) = (first.unwrap_or(0), visits.len());
+        let mut is_begun = false;
         loop {
             let mut is_left = false;
             for number in 0..count {
@@ -206,10 +209,12 @@ impl Pipeline {
                 if visit.refusal.is_some() || is_done || has_to_wait {
                     continue;
                 }
-                if is_over(now_ns) {
+                // At least one round, or a slow machine would read no records.
+                if is_begun && now_ns > over_ns || is_wanted() {
                     *next_serial = segment.serial;
                     return;
                 }
+                is_begun = true;
                 let mut context = Context { aggregate, limits, buffers, counts, now_ns };
                 visit.refusal = if segment.is_caught_up() {
                     visit.is_stale = false;

@@ -185,3 +185,21 @@ fn a_scrape_has_time_for_what_was_defined_since_a_pass_that_left_something() {
     let later = |number| find(&text, &format!("later_{number}_total"));
     assert!((0..10).all(|number| later(number) == Some(1.0)), "{text}");
 }
+
+#[test]
+fn where_everything_takes_longer_than_a_pass_may_records_are_read_all_the_same() {
+    let scratch = Scratch::new();
+    let mut apps = [App::new(&scratch, "a_total", 1), App::new(&scratch, "b_total", 2)];
+    let mut stage = Stage::with(&scratch, limits());
+    stage.scrape();
+    apps.iter_mut().for_each(|app| app.count(SCRAPE));
+    stage.later(1000);
+    // A round each, and a look at the second whether there is more.
+    for _ in 0..2 * SCRAPE / ROUND {
+        stage.due_at_pace(100_000_000);
+        stage.later(1);
+    }
+    let text = stage.render();
+    assert_eq!(find(&text, "a_total"), Some(SCRAPE as f64));
+    assert_eq!(find(&text, "b_total"), Some(SCRAPE as f64));
+}
