@@ -177,7 +177,7 @@ pub struct Aggregate {
     pub expired_series: u64,
     /// Metrics that left with their last series.
     pub expired_families: u64,
-    /// Distributions that made the agent panic.
+    /// Panics while observations of a series were taken into its distribution.
     pub panics: u64,
     free: slots::Free,
     owners: slots::Owners,
@@ -302,8 +302,8 @@ impl Aggregate {
         self.place_series(family, pairs, has_room, false, now_ns)
     }
 
-    /// As [`hold_series`](Self::hold_series), for a segment that is attached again: without a
-    /// holder if it `was_retired` by the segment before.
+    /// As [`hold_series`](Self::hold_series), but without a holder if the series `was_retired`: if
+    /// the agent before this one has followed that already.
     pub fn place_series(
         &mut self,
         family: u32,

@@ -76,7 +76,7 @@ pub struct Counts {
     pub families_over_share: u64,
     /// ... and of that of contradicting definitions of one name.
     pub families_over_variants: u64,
-    /// Segments that made the agent panic.
+    /// Panics while a segment was read.
     pub panics: u64,
 }
 

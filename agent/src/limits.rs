@@ -60,7 +60,8 @@ pub struct Limits {
     /// Records read from one segment in a second, on average; a tenth of it may come at once. What
     /// is not read in time, the app adds to cells, so nothing is lost.
     pub records_per_second: u64,
-    /// A pass ends after this, even if lanes are not empty.
+    /// A pass that is not for a scrape ends after this. It reads lanes for a millisecond, and then
+    /// cells of as many segments as there is time for, of one at least.
     pub pass_duration_max_ns: u64,
     /// A pass for a scrape may take this long.
     pub scrape_duration_max_ns: u64,

@@ -434,7 +434,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     OwnMetric::counter(
         "ringmeter_panics_total",
         "",
-        "Segments that made the agent panic and were quarantined for it: each is a bug.",
+        "Panics of the agent, each a bug: a segment or some observations were given up.",
         |facts| one(facts.counts.panics),
     ),
     OwnMetric::gauge(

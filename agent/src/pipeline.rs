@@ -99,10 +99,11 @@ pub struct Pipeline {
     aggregate: Aggregate,
     segments: Vec<Segment>,
     known: BTreeMap<SegmentName, Known>,
+    /// Segments on their way out: the next commit says so.
     leaving: Vec<Leaving>,
-    /// The commit that says they left is over; their files are to be closed and removed.
-    left: Vec<Leaving>,
-    /// Those of them that were handed over, and are not closed yet.
+    /// The commit that says they left is over; their files are to be removed and closed.
+    waste: Vec<Leaving>,
+    /// Waste that was handed over, and is not closed yet.
     unclosed: Unclosed,
     /// Segments whose files are gone: after the next commit their numbers are free, then their acks
     /// are removed.
@@ -165,7 +166,7 @@ impl Pipeline {
             segments: Vec::new(),
             known: BTreeMap::new(),
             leaving: Vec::new(),
-            left: Vec::new(),
+            waste: Vec::new(),
             unclosed: Unclosed::default(),
             gone: Vec::new(),
             free_numbers: Vec::new(),
@@ -248,7 +249,7 @@ impl Pipeline {
         };
         fresh.rotate_left(from);
         // What is leaving has its descriptors until it is put away.
-        let leaving = self.leaving.len() + self.left.len() + self.unclosed.count();
+        let leaving = self.leaving.len() + self.waste.len() + self.unclosed.count();
         let open = self.segments.len() + leaving;
         let room = self.limits.segments_max.saturating_sub(open);
         let now = fresh.len().min(INSPECTIONS_MAX / divisor).min(room);

@@ -1,13 +1,17 @@
-//! Wires the stages: one thread that drains, and one that serves.
+//! Wires the stages: one thread that drains, one that serves, and one that puts away files.
 //!
 //! ```text
-//!   drain thread    nap ► events ► listing ► pass ► snapshot ─┐
-//!                    ▲ eventfd                                │ one-shot channels
-//!   main thread     scrape ── request ────────────────────────┴► render ► socket
+//!   main thread     scrape ─ request                    ┌► render ► socket
+//!                    ▼ eventfd                          │ one-shot channels
+//!   drain thread    nap ► events ► listing ► pass ► snapshot ► waste
+//!                                                               │ channel
+//!   janitor thread                                              └► remove ► close
 //! ```
 //!
 //! A scrape wakes the drain thread and joins the *next* pass: what was recorded before the scrape
-//! was asked for is in it. The two threads share nothing but the list of requests.
+//! was asked for is in it. Main and drain thread share lists of requests and orders, and a few
+//! flags and counts; what the janitor gets is its own. The runtime's threads make long pages,
+//! verify passwords and read the configuration again.
 
 mod drain_thread;
 mod exclusive;

@@ -148,7 +148,7 @@ impl Row {
         self.ordinal
     }
 
-    /// Whether the series was removed by all that defined it.
+    /// Whether the last process that held the series has removed it.
     pub fn is_retired(&self) -> bool {
         self.is_retired
     }

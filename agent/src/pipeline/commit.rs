@@ -11,10 +11,11 @@ use crate::segment::{Entry, Segment};
 /// A ledger that cannot be written is tried again after this.
 pub(super) const RETRY_NS: u64 = 200_000_000;
 
-/// A segment on its way out, until the commit that says so.
+/// A segment on its way out: until the commit that says so, and as waste from then on.
 pub(super) struct Leaving {
     pub(super) segment: Segment,
-    /// Whether everything was taken; else it was refused.
+    /// Whether everything was taken; else it was refused. Of waste: whether its ack says so, too,
+    /// and its file may be removed.
     pub(super) is_final: bool,
 }
 
@@ -163,7 +164,7 @@ impl Pipeline {
             if is_final {
                 self.finals.insert(segment.name, segment.identity);
             }
-            self.left.push(Leaving { segment, is_final });
+            self.waste.push(Leaving { segment, is_final });
         }
         self.free_numbers.extend(self.gone.iter_mut().filter_map(|(_, number)| number.take()));
     }

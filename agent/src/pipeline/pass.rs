@@ -1,4 +1,4 @@
-//! A pass over the segments: a round of each after the other, so that none keeps others waiting.
+//! A pass over the segments: a step of each after the other, so that none keeps others waiting.
 //!
 //! A segment may have a number of records read in a pass, and in a second. What it has published
 //! beyond that waits in its lanes; when they are full, its app adds to cells, which are read once
@@ -23,10 +23,10 @@ const LATE_NS: u64 = 300_000_000;
 const DEFINING_FACTOR: u64 = 4;
 /// How often it is looked for series whose time is over, which takes about 1 ms.
 const EXPIRY_INTERVAL_NS: u64 = 1_000_000_000;
-/// Rounds of a pass that nobody waits for end after this. Lanes fill meanwhile of which the pass
-/// has read what it found at its beginning: at a million records a second the usual one is full
-/// after 4 ms. And a thread that does not sleep keeps those from its processor that it has woken,
-/// until the scheduler's next tick.
+/// A pass of what is due begins no further step after this. Lanes of which it has read what it
+/// found at its beginning go on filling: at a million records a second the usual one is full after
+/// 4 ms. And whom this thread has woken may wait for its processor until it sleeps, or until the
+/// scheduler's next tick.
 const ROUNDS_MAX_NS: u64 = 1_000_000;
 /// A segment that others leave no memory for is visited again after this.
 const STARVED_NAP_NS: u64 = 1_000_000_000;
@@ -74,13 +74,14 @@ fn limit_for_scrape(segment: &mut Segment, published: u64, limits: &Limits) {
 }
 
 impl Pipeline {
-    /// Reads segments: at most the limit's time, a round of each after the other.
+    /// Reads segments, a step of each after the other, until all that may be read is, or the time
+    /// is over.
     pub fn pass(&mut self, scope: Scope, clock: &impl Fn() -> u64) -> PassReport {
         self.pass_unless(scope, clock, &|| false)
     }
 
-    /// As [`pass`](Self::pass), and begins no further round once the time `is_wanted` for
-    /// something else.
+    /// As [`pass`](Self::pass), and begins no further step once the time `is_wanted` for something
+    /// else.
     pub fn pass_unless(
         &mut self,
         scope: Scope,

@@ -1,8 +1,8 @@
-//! Segments that have left, and are put away while nobody waits for it.
+//! Waste: segments that have left, whose files are removed and closed while nobody waits for it.
 //!
 //! Closing and removing a large file gives its memory back, which takes milliseconds, and a removal
 //! waits for whoever changes the directory at that moment. Neither is a reason to keep a scrape
-//! waiting, or the records of those that live. So it can be done in a thread of its own.
+//! waiting, or the records of those that live. So another thread may do it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +12,7 @@ use super::commit::Leaving;
 use crate::attach::Files;
 
 /// How many segments were handed over and are not closed yet: until then each has its descriptors.
+/// The count orders nothing else, so relaxed is enough: what is seen late waits for a listing more.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unclosed(Arc<AtomicUsize>);
 
@@ -24,13 +25,13 @@ impl Unclosed {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn take(&self, count: usize) {
+    fn subtract(&self, count: usize) {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
 }
 
-/// Segments that have left. To drop it closes them all the same; their files are then removed by
-/// whoever finds them.
+/// Segments that have left. Dropping it closes them without removing their files, which the next
+/// listing finds then.
 pub struct Waste {
     files: Files,
     segments: Vec<Leaving>,
@@ -38,7 +39,7 @@ pub struct Waste {
 }
 
 impl Waste {
-    /// Removes what may be removed, and closes everything.
+    /// Removes the files of which everything was taken, and closes all.
     pub fn put_away(mut self) {
         while let Some(Leaving { segment, is_final }) = self.segments.pop() {
             if is_final {
@@ -46,7 +47,7 @@ impl Waste {
                 let _ = self.files.remove_segment(&segment.name, segment.identity);
             }
             drop(segment);
-            self.unclosed.take(1);
+            self.unclosed.subtract(1);
         }
     }
 }
@@ -55,19 +56,19 @@ impl Drop for Waste {
     fn drop(&mut self) {
         let count = self.segments.len();
         self.segments.clear();
-        self.unclosed.take(count);
+        self.unclosed.subtract(count);
     }
 }
 
 impl Pipeline {
-    /// Removes the acks of files that are gone, which are small, and hands over the segments that
-    /// the last commit says have left, if there are any.
-    pub fn waste(&mut self) -> Option<Waste> {
+    /// Hands over the segments that have left as of the last commit, if there are any. Acks of
+    /// files that are gone are small: they are removed here.
+    pub fn take_waste(&mut self) -> Option<Waste> {
         self.remove_acks();
-        if self.left.is_empty() {
+        if self.waste.is_empty() {
             return None;
         }
-        let segments = std::mem::take(&mut self.left);
+        let segments = std::mem::take(&mut self.waste);
         self.unclosed.add(segments.len());
         Some(Waste { files: self.files.clone(), segments, unclosed: self.unclosed.clone() })
     }

@@ -46,7 +46,7 @@ pub(super) enum Order {
     RefuseConfiguration,
 }
 
-/// What both threads touch.
+/// What the main thread and this one touch.
 struct Shared {
     requests: Mutex<Vec<Request>>,
     orders: Mutex<Vec<Order>>,
@@ -84,7 +84,7 @@ impl Shared {
     }
 }
 
-/// The other threads' end.
+/// The main thread's end.
 pub(super) struct DrainThread {
     shared: Arc<Shared>,
     reloader: Reloader,
@@ -197,7 +197,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
             (false, false) => Scope::Start,
             (false, true) => Scope::Due,
         };
-        // A scrape waits for no more than the round that is under way.
+        // A scrape waits for no more than the step that is under way.
         let is_wanted = || scope == Scope::Due && shared.has_requests();
         let report = pipeline.pass_unless(scope, &clock, &is_wanted);
         if is_scrape {
@@ -206,8 +206,8 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
             pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
         }
-        if let Some(waste) = pipeline.waste() {
-            janitor.take(waste);
+        if let Some(waste) = pipeline.take_waste() {
+            janitor.put_away(waste);
         }
         if !is_ready {
             passes_to_ready += 1;
@@ -249,7 +249,7 @@ fn unix_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Sleeps until the time, a wake-up by the other thread, or a change in the directory.
+/// Sleeps until the time, a wake-up by the main thread, or a change in the directory.
 fn sleep_until(shared: &Shared, changes: Option<BorrowedFd<'_>>, until_ns: u64) {
     let sleep_ns = until_ns.saturating_sub(shared.now_ns()).min(SLEEP_MAX_NS);
     let timeout = TimeSpec::from(Duration::from_nanos(sleep_ns));

@@ -5,10 +5,10 @@ use std::thread::{self, JoinHandle};
 
 use crate::pipeline::Waste;
 
-/// Commits whose waste may wait; beyond, who hands it over puts it away.
+/// Commits whose waste may wait; beyond, the drain thread puts it away itself.
 const WAITING_MAX: usize = 64;
 
-/// The other threads' end.
+/// The drain thread's end.
 pub(super) struct Janitor {
     /// None once it is to end, or where the system gives out no more threads.
     sender: Option<SyncSender<Waste>>,
@@ -18,9 +18,9 @@ pub(super) struct Janitor {
 impl Janitor {
     pub(super) fn start() -> Self {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let put_away = |receiver: Receiver<Waste>| receiver.into_iter().for_each(Waste::put_away);
+        let work = |receiver: Receiver<Waste>| receiver.into_iter().for_each(Waste::put_away);
         let builder = thread::Builder::new().name("janitor".to_owned());
-        match builder.spawn(move || put_away(receiver)) {
+        match builder.spawn(move || work(receiver)) {
             Ok(thread) => Self { sender: Some(sender), thread: Some(thread) },
             Err(error) => {
                 tracing::warn!(%error, "no thread to remove files: scrapes may wait for that");
@@ -30,7 +30,7 @@ impl Janitor {
     }
 
     /// Has it put away; here, if nobody else can soon.
-    pub(super) fn take(&self, waste: Waste) {
+    pub(super) fn put_away(&self, waste: Waste) {
         let refused = match &self.sender {
             Some(sender) => sender.try_send(waste).err(),
             None => Some(TrySendError::Disconnected(waste)),

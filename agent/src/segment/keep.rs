@@ -22,8 +22,8 @@
 //!       before the position, reserved
 //! ```
 //!
-//! `Area::Marks` is the part of the segment file that cells are in, as taken, states among it:
-//! slice n are the 256 bytes from 256·n on.
+//! `Area::Marks` is the part of the segment file that cells are in, as taken, with their state
+//! words: slice n are the 256 bytes from 256·n on.
 
 use std::collections::BTreeMap;
 

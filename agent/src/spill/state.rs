@@ -1,6 +1,8 @@
-//! States: whether a process has retired a series, as it was followed. The marks in the ledger
-//! hold the state word like any other of a cell, so that an agent after this one takes a series
-//! that was retired before for one that its process does not hold: a retirement is followed once.
+//! States: whether a process has retired a series, as far as the agent has followed that.
+//!
+//! The marks in the ledger have the state word like any other of a cell. So the next agent takes a
+//! series that was retired before for one that its process does not hold, and follows a retirement
+//! once.
 
 use ringmeter_layout::cell;
 use ringmeter_layout::naming::Kind;
@@ -9,7 +11,7 @@ use super::Cells;
 use crate::aggregate::Aggregate;
 use crate::series::SeriesRef;
 
-/// A cell's state word, up to which its series was held and given up.
+/// A cell's state word, up to which holding and retiring its series were followed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct State(pub(super) u64);
 
@@ -18,8 +20,8 @@ impl State {
         cell::is_retired(self.0)
     }
 
-    /// Follows the word: whatever lies between two looks, the series is given up if its process
-    /// held it meanwhile and does not any more.
+    /// Follows the word to where it is now. Whatever lies between two looks: the series is retired
+    /// if its process held it meanwhile and does not any more.
     pub(super) fn follow(&mut self, word: u64, series: SeriesRef, aggregate: &mut Aggregate) {
         if self.0 == word {
             return;
@@ -40,7 +42,7 @@ pub(super) fn state_offset_bytes(kind: Kind, offset_bytes: u64) -> u64 {
 }
 
 impl Cells {
-    /// Whether the series with this cell was retired when an agent before this one looked last.
+    /// Whether the series with this cell was retired when the agent before this one looked last.
     pub fn was_retired(&self, kind: Kind, offset_bytes: u64) -> bool {
         self.restored_state(kind, offset_bytes).is_retired()
     }

@@ -51,7 +51,7 @@ impl Stage {
     pub(crate) fn pass(&mut self) -> PassReport {
         let now_ns = self.now_ns.get();
         let report = self.pipeline.pass(Scope::All, &|| now_ns);
-        self.pipeline.waste().into_iter().for_each(Waste::put_away);
+        self.pipeline.take_waste().into_iter().for_each(Waste::put_away);
         report
     }
 

@@ -224,7 +224,8 @@ const LIMITS: &[LimitKey] = &[
     },
     LimitKey {
         key: "pass_duration_max",
-        help: "A pass ends after this, even if lanes are not empty.",
+        help: "A pass that is not for a scrape ends after this: it reads lanes for a millisecond, \
+               then cells.",
         form: Form::Duration,
         low: MILLISECOND_NS,
         high: SECOND_NS,

@@ -164,7 +164,7 @@ impl Stage {
     }
 
     fn clean_up(&mut self) {
-        self.pipeline.waste().into_iter().for_each(Waste::put_away);
+        self.pipeline.take_waste().into_iter().for_each(Waste::put_away);
     }
 
     fn has_segment(&self) -> bool {
@@ -248,10 +248,10 @@ fn an_ack_is_removed_after_the_ledger_has_forgotten_its_segment() {
 #[test]
 fn a_segment_that_was_handed_over_is_somebody_elses_until_it_is_closed() {
     let mut stage = Stage::new();
-    assert!(stage.pipeline.waste().is_none(), "nothing is committed yet");
+    assert!(stage.pipeline.take_waste().is_none(), "nothing is committed yet");
     assert!(stage.pipeline.commit(Scope::Due));
-    let waste = stage.pipeline.waste();
-    assert!(waste.is_some() && stage.pipeline.waste().is_none(), "handed over once");
+    let waste = stage.pipeline.take_waste();
+    assert!(waste.is_some() && stage.pipeline.take_waste().is_none(), "handed over once");
     let (names, is_complete) = (vec![stage.name], true);
     let listing = Listing { names, is_complete, strangers: 0 };
     stage.pipeline.reconcile(&listing, 1);
