@@ -264,3 +264,23 @@ fn a_segment_that_was_handed_over_is_somebody_elses_until_it_is_closed() {
     stage.pipeline.reconcile(&listing, 2);
     assert!(!stage.has_segment());
 }
+
+/// Two descriptors each: as many as there may be, wherever they are on their way out.
+#[test]
+fn a_segment_that_is_not_closed_yet_keeps_its_place() {
+    let mut stage = Stage::new();
+    stage.pipeline.limits.segments_max = 1;
+    let next = SegmentName::new("shop", [2; 16]).unwrap();
+    let waits = |stage: &mut Stage| {
+        let listing = Listing { names: vec![next], is_complete: true, strangers: 0 };
+        stage.pipeline.reconcile(&listing, 1);
+        stage.pipeline.waiting == 1
+    };
+    assert!(waits(&mut stage), "not committed");
+    assert!(stage.pipeline.commit(Scope::Due));
+    assert!(waits(&mut stage), "not handed over");
+    let waste = stage.pipeline.take_waste().unwrap();
+    assert!(waits(&mut stage), "not closed");
+    waste.put_away();
+    assert!(!waits(&mut stage), "its place is free");
+}
