@@ -99,7 +99,10 @@ impl Pipeline {
         let deadline_ns = begin_ns.saturating_add(limit_ns);
         let mut visits = self.begin(scope, begin_ns);
         // From here on: many segments can take longer to look at.
-        let rounds_max_ns = if scope == Scope::Due { ROUNDS_MAX_NS } else { limit_ns };
+        let rounds_max_ns = match scope {
+            Scope::Due => ROUNDS_MAX_NS.max(self.timing.commit_ns),
+            Scope::All | Scope::Start => limit_ns,
+        };
         let over_ns = deadline_ns.min(clock().saturating_add(rounds_max_ns));
         self.rounds(scope, &mut visits, clock, over_ns, is_wanted);
         let is_complete = self.end(scope, &mut visits, deadline_ns, clock);

@@ -203,3 +203,22 @@ fn where_everything_takes_longer_than_a_pass_may_records_are_read_all_the_same()
     assert_eq!(find(&text, "a_total"), Some(SCRAPE as f64));
     assert_eq!(find(&text, "b_total"), Some(SCRAPE as f64));
 }
+
+#[test]
+fn where_commits_take_long_as_much_time_is_for_reading() {
+    let scratch = Scratch::new();
+    let mut fast = App::new(&scratch, "fast_total", 1);
+    let mut stage = Stage::with(&scratch, limits());
+    stage.scrape();
+    let records = CAPACITY_RECORDS.into();
+    let rounds = records / ROUND;
+    for (commit_ns, is_complete) in [(250_000, false), (rounds * 300_000, true)] {
+        stage.later(1000);
+        stage.due_at_pace(commit_ns);
+        fast.count(records);
+        stage.later(1000);
+        assert_eq!(stage.due_at_pace(250_000).is_complete, is_complete, "{commit_ns}");
+        stage.later(1000);
+        assert!(stage.due().is_complete);
+    }
+}
