@@ -120,7 +120,8 @@ fn a_second_agent_says_so_and_ends() {
     let output = command(&scratch, "0s").output().expect("the second agent");
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(log.contains("another agent is running on this directory"), "{log}");
+    let holder = format!("another agent, process {}, holds", agent.child.id());
+    assert!(log.contains(&holder) && log.contains("stop that one"), "{log}");
     agent.signal(Signal::SIGKILL);
     assert_eq!(agent.exit_code(), None);
     let third = Agent::start(&scratch, "0s");
