@@ -28,6 +28,8 @@ pub struct Candidate {
     /// Whether its process lives.
     pub is_alive: bool,
     file: File,
+    /// Its ack file, if that was opened before it is decided.
+    ack: Option<io::Result<(File, Ack)>>,
 }
 
 /// What the agent knows of a segment before it is attached.
@@ -99,10 +101,19 @@ impl Files {
         }
         // A query that fails says nothing, and the living are read.
         let is_alive = file::is_locked(&file).unwrap_or(true);
-        Ok(Candidate { name: *name, identity, geometry, is_alive, file })
+        Ok(Candidate { name: *name, identity, geometry, is_alive, file, ack: None })
     }
 
-    /// Attaches a candidate: opens or makes its ack file.
+    /// Opens or makes the ack file of a candidate that will be attached, which may take long.
+    pub fn open_ack(&self, candidate: &mut Candidate) {
+        candidate.ack = Some(self.opened_ack(&candidate.name, candidate.geometry.id));
+    }
+
+    fn opened_ack(&self, name: &SegmentName, segment_id: [u8; 16]) -> io::Result<(File, Ack)> {
+        open_ack(&self.acks.join(name.ack_file()), segment_id)
+    }
+
+    /// Attaches a candidate: opens or makes its ack file, unless that was done.
     ///
     /// # Errors
     /// When the ack file cannot be used.
@@ -113,10 +124,10 @@ impl Files {
         limits: &Limits,
         now_ns: u64,
     ) -> Result<Attached, Refusal> {
-        let Candidate { name, identity, geometry, is_alive, file } = candidate;
-        let path = self.acks.join(name.ack_file());
+        let Candidate { name, identity, geometry, is_alive, file, ack } = candidate;
         let refuse = |error| Refusal::new(Reason::Ack, format!("ack file: {error}"));
-        let (mut ack, found) = open_ack(&path, geometry.id).map_err(refuse)?;
+        let ack = ack.unwrap_or_else(|| self.opened_ack(&name, geometry.id));
+        let (mut ack, found) = ack.map_err(refuse)?;
         let Memory { serial, number, kept, is_final, ledger_id } = memory;
         if is_final || matches!(&found, Ack::Whole(header, _) if header.state == STATE_FINAL) {
             // Committed, and perhaps not told.
@@ -201,6 +212,7 @@ fn age(created_unix_ns: u64) -> Duration {
 }
 
 /// What an ack file held.
+#[derive(Debug)]
 enum Ack {
     /// Nothing; it was made.
     New,

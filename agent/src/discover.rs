@@ -3,8 +3,8 @@
 //! inotify only says that it is time to look; what is there comes from the listing alone. So
 //! nothing hangs on an event that was lost, and a listing is due every second anyway.
 //!
-//! A directory that somebody floods is listed in pieces of 256 entries, about 0.15 ms each: so a
-//! flood of files delays nobody, and hides nothing for ever.
+//! A directory that somebody floods is listed in pieces of 256 entries, about 0.15 ms each, for
+//! which no scrape waits: so a flood of files delays nobody, and hides nothing for ever.
 
 use std::fs;
 use std::io;
@@ -20,11 +20,9 @@ const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// After an event, a listing waits this many times as long as the last one took, so that a flood
 /// of files costs a tenth of the time at most.
 const LISTING_PAUSE_FACTOR: u64 = 9;
-/// A listing of no more entries than this is made at once, and for every scrape that has reason
-/// to: a scrape shows processes that came a moment ago, unless somebody floods the directory.
+/// A listing of no more entries than this is made at once.
 const LISTING_SHORT_ENTRIES: usize = 2048;
-/// Entries of a flooded directory that are looked at in one piece: 0.15 ms, for which a scrape that
-/// comes meanwhile has to wait.
+/// Entries of a flooded directory that are looked at in one piece: 0.15 ms.
 const PIECE_ENTRIES: usize = 256;
 /// Batches of events discarded at once; what is left wakes the agent again.
 const EVENT_BATCHES_MAX: u32 = 16;
@@ -94,7 +92,8 @@ pub struct Watcher {
     is_stirred: bool,
     listed_ns: Option<u64>,
     took_ns: u64,
-    /// Whether the last whole listing was not a short one, or this one is not.
+    /// Entries of the last whole listing, or of the one under way where those are more.
+    seen: usize,
     is_flooded: bool,
 }
 
@@ -115,6 +114,7 @@ impl Watcher {
             is_stirred: false,
             listed_ns: None,
             took_ns: 0,
+            seen: 0,
             is_flooded: false,
         }
     }
@@ -146,7 +146,7 @@ impl Watcher {
         let Some(listed_ns) = self.listed_ns else { return 0 };
         let is_begun = self.is_stirred || self.walk.is_some();
         let is_wanted = is_begun || (is_scrape && self.watched.is_none());
-        let pause = match (is_wanted, is_scrape && !self.is_flooded) {
+        let pause = match (is_wanted, is_scrape) {
             (false, _) => LISTING_INTERVAL_NS,
             (true, true) => 0,
             (true, false) => {
@@ -161,11 +161,9 @@ impl Watcher {
         self.walk.is_some()
     }
 
-    /// Whether the next listing would be long, and the last one was not long ago: then a scrape
-    /// comes first.
-    pub fn may_wait(&self, now_ns: u64) -> bool {
-        let age_ns = self.listed_ns.map(|listed_ns| now_ns.saturating_sub(listed_ns));
-        self.is_flooded && age_ns.is_some_and(|age| age < LISTING_INTERVAL_NS)
+    /// How many entries the directory has, as far as it is known.
+    pub fn entries(&self) -> usize {
+        self.seen
     }
 
     /// Lists the directory, or the next piece of it. `clock` is monotonic.
@@ -229,6 +227,7 @@ impl Watcher {
         if walk.seen <= self.entries_max {
             walk.names.extend_from_slice(&names);
         }
+        self.seen = if has_more { self.seen.max(walk.seen) } else { walk.seen };
         if has_more {
             let strangers = self.strangers.max(walk.strangers);
             self.walk = Some(walk);

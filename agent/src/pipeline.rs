@@ -2,59 +2,44 @@
 
 mod commit;
 mod configure;
+mod inspection;
 mod open;
 mod own;
 mod pass;
+mod reconcile;
 mod refused;
 mod report;
 mod waste;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ringmeter_layout::ack::STATE_FINAL;
 use ringmeter_layout::file::Identity;
 use ringmeter_layout::naming::SegmentName;
 
 use crate::aggregate::Aggregate;
-use crate::attach::{Attached, Candidate, Files, Memory};
+use crate::attach::Files;
 use crate::context::{Buffers, Counts};
-use crate::discover::Listing;
 use crate::ledger::{self, Ledger};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
 use crate::metrics::{ConfigFacts, Timing};
 use crate::quarantine::Refusal;
-use crate::segment::{Entry, Kept, Phase, Segment};
+use crate::segment::{Entry, Kept, Segment};
 use crate::snapshot::{Names, Snapshot};
 use crate::view::View;
 use crate::web_counts::WebCounts;
 use commit::Leaving;
 use own::Own;
-use refused::{Gone, Refused, RefusedFiles};
-use waste::Unclosed;
+use refused::{Refused, RefusedFiles};
+use waste::{OldAcks, Unclosed};
 
+pub use inspection::{Findings, Inspection};
+pub use open::Restored;
 pub use waste::Waste;
 
-pub use open::Restored;
-
-/// New files looked into at one listing: each takes about 10 µs.
-const INSPECTIONS_MAX: usize = 128;
-/// Refused files asked at one listing whether they are still the same, at about 2 µs.
-const REVIEWS_MAX: usize = 256;
-/// An eighth of both where the listing is one of many pieces: those come often, and a scrape waits
-/// for one.
-const PIECE_DIVISOR: usize = 8;
 /// Ack files looked at when the agent starts: its own.
 const ACKS_MAX: usize = 65_536;
-
-/// A number that nobody outside can foresee.
-#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
-fn some_number() -> usize {
-    RandomState::new().build_hasher().finish() as usize
-}
 
 /// Which segments a pass visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +90,8 @@ pub struct Pipeline {
     waste: Vec<Leaving>,
     /// Waste that was handed over, and is not closed yet.
     unclosed: Unclosed,
+    /// Acks that were handed over, and are not removed yet.
+    old_acks: OldAcks,
     /// Segments whose files are gone: after the next commit their numbers are free, then their acks
     /// are removed.
     gone: Vec<(SegmentName, Option<u32>)>,
@@ -168,6 +155,7 @@ impl Pipeline {
             leaving: Vec::new(),
             waste: Vec::new(),
             unclosed: Unclosed::default(),
+            old_acks: OldAcks::default(),
             gone: Vec::new(),
             free_numbers: Vec::new(),
             next_number: 0,
@@ -204,6 +192,11 @@ impl Pipeline {
         }
     }
 
+    /// How many segments are attached.
+    pub fn attached(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Sets the wall clock: `unix_ns` since 1970 when the monotonic clock says `now_ns`. Without
     /// it nothing says when a series began.
     pub fn set_unix_time(&mut self, unix_ns: u64, now_ns: u64) {
@@ -219,170 +212,6 @@ impl Pipeline {
     /// Shows these counts of the web server from now on.
     pub fn show_web_counts(&mut self, counts: Arc<WebCounts>) {
         self.web = counts;
-    }
-
-    /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more
-    /// to do at once.
-    pub fn reconcile(&mut self, listing: &Listing, now_ns: u64) -> bool {
-        self.remove_acks();
-        self.strangers = listing.strangers;
-        let divisor = if listing.is_complete { 1 } else { PIECE_DIVISOR };
-        let present: BTreeSet<SegmentName> = listing.names.iter().copied().collect();
-        if listing.is_complete && !self.is_stuck() {
-            self.forget_missing(&present);
-        }
-        self.remove_finals(&present);
-        self.review(REVIEWS_MAX / divisor);
-        let is_new = |name: &&SegmentName| {
-            !self.known.get(name).is_some_and(|known| known.is_attached)
-                && !self.is_leaving(name)
-                && !self.finals.contains_key(name)
-                && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
-        };
-        let mut fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
-        // In a circle, so that no number of bad files keeps a good one waiting for ever. Pieces
-        // come in a circle of their own: of each, some that nobody can foresee.
-        let from = if listing.is_complete {
-            self.inspected.map_or(0, |last| fresh.partition_point(|name| *name <= last))
-        } else {
-            some_number().checked_rem(fresh.len()).unwrap_or(0)
-        };
-        fresh.rotate_left(from);
-        // What is leaving has its descriptors until it is put away.
-        let leaving = self.leaving.len() + self.waste.len() + self.unclosed.count();
-        let open = self.segments.len() + leaving;
-        let room = self.limits.segments_max.saturating_sub(open);
-        let now = fresh.len().min(INSPECTIONS_MAX / divisor).min(room);
-        let chosen = fresh.get(..now).unwrap_or_default();
-        self.inspected = chosen.last().copied();
-        self.attach_all(chosen, now_ns);
-        self.waiting = (fresh.len() - now) as u64;
-        let has_more = fresh.len() > now && now < room;
-        self.is_listed = listing.is_complete && !has_more && self.waiting == 0;
-        has_more
-    }
-
-    /// Drops what the complete listing lacks. Entries and acks go only now: a file that is still
-    /// there would be read from its beginning without them.
-    fn forget_missing(&mut self, present: &BTreeSet<SegmentName>) {
-        self.refused.forget_missing(present);
-        if !self.is_swept {
-            self.is_swept = true;
-            // Left over by an agent before this one, between entry and ack.
-            let acks = self.files.acks(ACKS_MAX).unwrap_or_default();
-            for (name, header, _) in acks {
-                let is_final = header.state == STATE_FINAL;
-                if is_final && !present.contains(&name) && !self.known.contains_key(&name) {
-                    let _ = self.files.remove_ack(&name);
-                }
-            }
-        }
-        let is_gone =
-            |(name, known): &(&SegmentName, &Known)| !known.is_attached && !present.contains(*name);
-        let gone: Vec<SegmentName> = self.known.iter().filter(is_gone).map(|k| *k.0).collect();
-        for name in gone.into_iter().filter(|name| !self.is_leaving(name)).collect::<Vec<_>>() {
-            self.forget(&name);
-        }
-    }
-
-    fn remove_finals(&mut self, present: &BTreeSet<SegmentName>) {
-        if self.unclosed.count() > 0 {
-            // Some of them are being removed.
-            return;
-        }
-        for (name, identity) in &self.finals {
-            if present.contains(name) {
-                // Where the directory is read-only here, the next start of an SDK removes it.
-                let _ = self.files.remove_segment(name, *identity);
-            }
-        }
-    }
-
-    /// Gives refused files another chance.
-    fn review(&mut self, count_max: usize) {
-        let files = &self.files;
-        self.refused.review(count_max, |name| match files.identity(name) {
-            Ok(identity) => Ok(Some(identity)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Gone),
-            Err(_) => Ok(None),
-        });
-    }
-
-    fn attach_all(&mut self, names: &[SegmentName], now_ns: u64) {
-        let mut candidates = Vec::new();
-        for name in names {
-            match self.files.inspect(name) {
-                Ok(candidate) => candidates.push(candidate),
-                Err(refusal) => {
-                    let identity = self.files.identity(name).ok();
-                    self.refuse(*name, identity, &refusal, now_ns);
-                }
-            }
-        }
-        // The first live service has the directory.
-        candidates.sort_by_key(|c| (!c.is_alive, c.geometry.created_unix_ns, c.name));
-        for candidate in candidates {
-            self.attach(candidate, now_ns);
-        }
-    }
-
-    fn attach(&mut self, candidate: Candidate, now_ns: u64) {
-        let (name, identity) = (candidate.name, candidate.identity);
-        // Series of two services may have the same names: the totals of one must never be added to
-        // those of the other, also when no process of the first is left.
-        if self.service.is_none() {
-            own::put_service(&candidate.geometry.service, &mut self.ledger);
-        }
-        let service = self.service.get_or_insert_with(|| candidate.geometry.service.clone());
-        if self.service_label.is_none() && *service != candidate.geometry.service {
-            let is_own = |own: &&Segment| own.geometry.service == *service;
-            let is_running =
-                self.segments.iter().filter(is_own).any(|own| own.phase == Phase::Live);
-            let other = &candidate.geometry.service;
-            let refusal = Refusal::of_other_service(service, is_running, other);
-            return self.refuse(name, Some(identity), &refusal, now_ns);
-        }
-        self.serial += 1;
-        let number = self.known.get(&name).map(|known| known.entry.number);
-        let number = number.unwrap_or_else(|| self.number());
-        let known = self.known.entry(name).or_insert_with(|| Known::new(number));
-        if known.kept.is_none() && !known.is_final {
-            // Another file under the name of one that was given up: what is remembered of that one
-            // is nothing to go on from, and nobody would remove it later.
-            known.entry.remove(&mut self.ledger);
-        }
-        known.is_attached = true;
-        let (serial, ledger_id) = (self.serial, self.ledger.id());
-        let (kept, is_final) = (known.kept.clone(), known.is_final);
-        let memory = Memory { serial, number, kept, is_final, ledger_id };
-        match self.files.attach(candidate, memory, &self.limits, now_ns) {
-            Ok(Attached::Segment(segment)) => {
-                if let Some(known) = self.known.get_mut(&name) {
-                    known.kept = None;
-                }
-                if self.log_limit.allows(now_ns) {
-                    let segment = name.segment_file();
-                    tracing::info!(segment = segment.as_str(), "attached");
-                }
-                self.refused.remove(&name);
-                self.segments.push(*segment);
-            }
-            Ok(Attached::Final(identity)) => {
-                self.refused.remove(&name);
-                self.finals.insert(name, identity);
-                self.detach(&name);
-            }
-            Err(refusal) => {
-                self.refuse(name, Some(identity), &refusal, now_ns);
-                self.detach(&name);
-            }
-        }
-    }
-
-    fn detach(&mut self, name: &SegmentName) {
-        if let Some(known) = self.known.get_mut(name) {
-            known.is_attached = false;
-        }
     }
 
     fn refuse(

@@ -1,18 +1,22 @@
-//! Wires the stages: one thread that drains, one that serves, and one that puts away files.
+//! Wires the stages: one thread that drains, one that serves, one that looks for segments, and one
+//! that puts away files.
 //!
 //! ```text
-//!   main thread     scrape ─ request                    ┌► render ► socket
-//!                    ▼ eventfd                          │ one-shot channels
-//!   drain thread    nap ► events ► listing ► pass ► snapshot ► waste
-//!                                                               │ channel
-//!   janitor thread                                              └► remove ► close
+//!   main thread       scrape ─ request                      ┌► render ► socket
+//!                      ▼ eventfd                            │ one-shot channels
+//!   drain thread      nap ► events ─┐   ┌► attach ► pass ► snapshot ► waste
+//!                                   ▼   │ channels                     │ channel
+//!   discovery thread               list ► inspect                      │
+//!   janitor thread                                                     └► remove ► close
 //! ```
 //!
 //! A scrape wakes the drain thread and joins the *next* pass: what was recorded before the scrape
 //! was asked for is in it. Main and drain thread share lists of requests and orders, and a few
-//! flags and counts; what the janitor gets is its own. The runtime's threads make long pages,
-//! verify passwords and read the configuration again.
+//! flags and counts; what the other two get is their own, and neither changes a total or the
+//! ledger. The runtime's threads make long pages, verify passwords and read the configuration
+//! again.
 
+mod discovery;
 mod drain_thread;
 mod exclusive;
 mod janitor;

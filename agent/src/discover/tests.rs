@@ -80,23 +80,21 @@ fn a_scrape_lists_a_short_directory_that_has_changed_and_no_flooded_one() {
     assert!(watcher.is_stirred());
     assert!(watcher.due_ns(true) <= now_ns, "for a scrape at once");
     assert!(watcher.due_ns(false) > now_ns, "otherwise after a while");
-    assert!(!watcher.may_wait(now_ns), "the scrape waits for it");
     // Somebody floods the directory.
     place.add(11, LISTING_SHORT_ENTRIES);
     place.list(&mut watcher);
     let now_ns = place.now_ns.get();
-    assert!(watcher.is_amid() && watcher.may_wait(now_ns), "a scrape comes first");
-    assert!(watcher.due_ns(true) > now_ns, "and is no reason to list");
-    assert!(watcher.due_ns(true) < now_ns + LISTING_INTERVAL_NS, "but the rest comes soon");
-    assert!(!watcher.may_wait(now_ns + LISTING_INTERVAL_NS), "sooner or later it is listed");
+    assert!(watcher.is_amid() && watcher.entries() == LISTING_SHORT_ENTRIES);
+    assert!(watcher.due_ns(false) > now_ns, "others come first");
+    assert!(watcher.due_ns(false) < now_ns + LISTING_INTERVAL_NS, "but the rest comes soon");
     walk(&place, &mut watcher);
-    assert!(watcher.may_wait(place.now_ns.get()), "it stays flooded");
+    assert_eq!(watcher.entries(), 11 + LISTING_SHORT_ENTRIES + 1);
     // The flood is over.
     (11..11 + LISTING_SHORT_ENTRIES).for_each(|number| {
         fs::remove_file(place.path.join(name(number).segment_file().as_str())).unwrap()
     });
     let (last, all, _) = walk(&place, &mut watcher);
-    assert!(last.is_complete && all.len() == 11 && !watcher.may_wait(place.now_ns.get()));
+    assert!(last.is_complete && all.len() == 11 && watcher.entries() == 12);
 }
 
 #[test]
@@ -128,5 +126,5 @@ fn beyond_the_limit_a_listing_is_never_complete_and_hides_nothing() {
     let (last, all, pieces) = walk(&place, &mut watcher);
     assert_eq!((all.len(), last.is_complete), (300, false));
     assert_eq!(pieces, 5, "64 at a time");
-    assert!(last.names.len() <= 64 && watcher.may_wait(place.now_ns.get()));
+    assert!(last.names.len() <= 64 && watcher.entries() == 300);
 }

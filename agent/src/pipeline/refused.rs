@@ -74,28 +74,22 @@ impl RefusedFiles {
         });
     }
 
-    /// Some of them, each time others: whether each is there, and what file it is now, decides
-    /// whether it gets another chance. The same file does where the reason may pass, another file
-    /// under its name always.
-    pub(super) fn review(
-        &mut self,
-        count_max: usize,
-        identity: impl Fn(&SegmentName) -> Result<Option<Identity>, Gone>,
-    ) {
+    /// Some of them, each time others, to be asked whether they are still the same.
+    pub(super) fn next_to_review(&mut self, count_max: usize) -> Vec<SegmentName> {
         let from = self.reviewed.map_or(Bound::Unbounded, Bound::Excluded);
         let some: Vec<SegmentName> =
             self.files.range((from, Bound::Unbounded)).take(count_max).map(|own| *own.0).collect();
         self.reviewed = some.last().copied().filter(|_| some.len() == count_max);
-        for name in some {
-            match identity(&name) {
-                Err(Gone) => self.remove(&name),
-                Ok(found) => {
-                    if let Some(refused) = self.files.get_mut(&name) {
-                        let is_same = found == refused.identity;
-                        refused.is_doubtful = refused.reason.is_passing() || !is_same;
-                    }
-                }
-            }
+        some
+    }
+
+    /// Whether a file is there, and which one it is now, decides whether it gets another chance.
+    /// The same file does where the reason may pass, another file under its name always.
+    pub(super) fn review(&mut self, name: &SegmentName, found: Result<Option<Identity>, Gone>) {
+        let Ok(found) = found else { return self.remove(name) };
+        if let Some(refused) = self.files.get_mut(name) {
+            let is_same = found == refused.identity;
+            refused.is_doubtful = refused.reason.is_passing() || !is_same;
         }
     }
 
@@ -113,6 +107,13 @@ pub(super) struct Gone;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reviews some, of which the system says this.
+    fn review(files: &mut RefusedFiles, count_max: usize, found: Option<Identity>) {
+        for name in files.next_to_review(count_max) {
+            files.review(&name, Ok(found));
+        }
+    }
 
     fn name(number: u8) -> SegmentName {
         SegmentName::new("shop", [number; 16]).unwrap()
@@ -148,7 +149,8 @@ mod tests {
         files.remove(&name(0));
         files.forget_missing(&[name(1), name(4), name(9)].into());
         assert_eq!(kept(&files), [(Reason::Short, 1), (Reason::Tail, 1)]);
-        files.review(8, |own| if *own == name(1) { Err(Gone) } else { Ok(None) });
+        assert_eq!(files.next_to_review(8), [name(1), name(4)]);
+        files.review(&name(1), Err(Gone));
         assert_eq!((kept(&files), files.len()), (vec![(Reason::Tail, 1)], 1));
     }
 
@@ -162,12 +164,12 @@ mod tests {
         let doubtful = |files: &RefusedFiles| -> Vec<bool> {
             (0..5).map(|number| files.get(&name(number)).unwrap().is_doubtful).collect()
         };
-        files.review(3, |_| Ok(None));
+        review(&mut files, 3, None);
         assert_eq!(doubtful(&files), [false; 5], "the same files, and not yet the fourth");
-        files.review(3, |_| Ok(None));
+        review(&mut files, 3, None);
         assert_eq!(doubtful(&files), [false, false, false, true, false]);
         let other = Identity::of(&std::fs::File::open("/").unwrap()).unwrap();
-        files.review(2, |_| Ok(Some(other)));
+        review(&mut files, 2, Some(other));
         assert_eq!(doubtful(&files), [true, true, false, true, false], "from the beginning");
     }
 }

@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use tokio::sync::oneshot;
 
+use super::discovery::{Asker, Discovery};
 use super::janitor::Janitor;
 use super::reload::Reloader;
 use crate::config::file::FileConfig;
@@ -109,12 +110,14 @@ impl DrainThread {
             native_until_ns: AtomicU64::new(0),
             start: Instant::now(),
         });
+        let (timer, waker) = (Arc::clone(&shared), Arc::clone(&shared));
+        let discovery = Discovery::start(watcher, move || timer.now_ns(), move || waker.wake())?;
         let (end, ended) = oneshot::channel();
         let own = Arc::clone(&shared);
         let thread = thread::Builder::new().name("drain".to_owned()).spawn(move || {
             // Dropped when the thread ends, by a panic too.
             let _end: oneshot::Sender<()> = end;
-            drain(&own, pipeline, watcher);
+            drain(&own, pipeline, discovery);
         })?;
         Ok((Self { shared, reloader, thread: Mutex::new(Some(thread)) }, ended))
     }
@@ -166,11 +169,10 @@ impl web::Pipeline for DrainThread {
     }
 }
 
-fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
+fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
     let clock = || shared.now_ns();
     let janitor = Janitor::start();
     let mut passes_to_ready = 0;
-    let mut has_more_files = false;
     while !shared.is_stopped.load(Ordering::Relaxed) {
         shared.alive_ns.store(clock(), Ordering::Relaxed);
         shared.take_orders().into_iter().for_each(|order| follow(&mut pipeline, order, clock()));
@@ -180,23 +182,22 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         let native_until_ns = shared.native_until_ns.load(Ordering::Relaxed);
         pipeline.show_native(asked_ns < native_until_ns);
         pipeline.set_unix_time(unix_ns(), asked_ns);
-        watcher.discard_events();
         let is_scrape = !requests.is_empty();
-        let mut pause_ns = 0;
-        let is_listing_due = has_more_files || watcher.due_ns(is_scrape) <= clock();
-        if is_listing_due && !(is_scrape && watcher.may_wait(clock())) {
-            let begin_ns = clock();
-            let listing = watcher.list(clock);
-            has_more_files = pipeline.reconcile(&listing, begin_ns);
-            // As long as it took, so that a flood of files costs half of the time at most.
-            pause_ns = clock().saturating_sub(begin_ns);
-        }
         let is_ready = shared.is_ready.load(Ordering::Relaxed);
         let scope = match (is_scrape, is_ready) {
             (true, _) => Scope::All,
             (false, false) => Scope::Start,
             (false, true) => Scope::Due,
         };
+        let asker = match scope {
+            Scope::All => Asker::Scrape,
+            Scope::Start => Asker::Start,
+            Scope::Due => Asker::None,
+        };
+        if discovery.go_on(&mut pipeline, asker, &clock).is_err() {
+            tracing::error!("the thread that looks for segments has ended");
+            return;
+        }
         // A scrape waits for no more than the step that is under way.
         let is_wanted = || scope == Scope::Due && shared.has_requests();
         let report = pipeline.pass_unless(scope, &clock, &is_wanted);
@@ -211,7 +212,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
         }
         if !is_ready {
             passes_to_ready += 1;
-            let is_full = report.is_complete && !has_more_files && !watcher.is_amid();
+            let is_full = report.is_complete && discovery.is_over();
             let is_enough = is_full || passes_to_ready >= PASSES_TO_READY_MAX;
             if is_enough && pipeline.is_committed() {
                 // Served again as long as no other one can be made.
@@ -220,14 +221,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut watcher: Watcher) {
                 tracing::info!("ready");
             }
         }
-        let (next_ns, descriptor) = if has_more_files {
-            (clock().saturating_add(pause_ns), None)
-        } else {
-            // One change is enough to list again when that is due; a flood of them is no reason
-            // to stay awake.
-            let descriptor = watcher.descriptor().filter(|_| !watcher.is_stirred());
-            (watcher.due_ns(false), descriptor)
-        };
+        let (next_ns, descriptor) = discovery.next();
         sleep_until(shared, descriptor, report.next_ns.min(next_ns));
     }
 }

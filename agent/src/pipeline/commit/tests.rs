@@ -284,3 +284,33 @@ fn a_segment_that_is_not_closed_yet_keeps_its_place() {
     waste.put_away();
     assert!(!waits(&mut stage), "its place is free");
 }
+
+/// Whatever has the name meanwhile is not attached: its ack would be removed with the old one.
+#[test]
+fn an_ack_that_cannot_be_removed_is_tried_again_and_keeps_its_name() {
+    let mut stage = Stage::new();
+    assert!(stage.pipeline.commit(Scope::Due));
+    stage.clean_up();
+    let ack = stage.base.join("agent").join(stage.name.ack_file());
+    fs::remove_file(&ack).unwrap();
+    // A directory is no file that could be removed.
+    fs::create_dir(&ack).unwrap();
+    let name = stage.name;
+    stage.pipeline.forget(&name);
+    assert!(stage.pipeline.retry());
+    stage.clean_up();
+    assert!(ack.exists());
+    drop(stage.segment());
+    let listing = Listing { names: vec![name], is_complete: true, strangers: 0 };
+    stage.pipeline.reconcile(&listing, 1);
+    assert_eq!((stage.pipeline.attached(), stage.pipeline.refused.len()), (0, 0));
+    fs::remove_dir(&ack).unwrap();
+    stage.clean_up();
+    assert!(stage.pipeline.take_waste().is_none(), "nothing else is to be put away");
+    // With the next waste.
+    let other = SegmentName::new("shop", [2; 16]).unwrap();
+    stage.pipeline.gone.push((other, None));
+    stage.clean_up();
+    stage.pipeline.reconcile(&listing, 2);
+    assert_eq!(stage.pipeline.attached(), 1);
+}
