@@ -2,14 +2,16 @@
 //!
 //! `hostile run --seconds S` starts an agent and honest producers. For a while there is nobody
 //! else; then as many threads as attacks that only compute, which is what any busy neighbour costs
-//! a scrape; then every attack by itself, all at once, and at last those that make as much as they
-//! can last. It ends with one line, and with success if the honest totals are exact, the agent's
-//! memory and log are within their limits, and every kind of attack was noticed. Times are
-//! reported, not judged.
+//! a scrape; then every attack by itself; all at once, with a quarter of a processor for them; all
+//! at once, greedy, with all processor time that they can get at the lowest priority, as each by
+//! itself; and at last those that make as much as they can last. It ends with one line, and with
+//! success if the honest totals are exact, the agent's memory and log are within their limits, and
+//! every kind of attack was noticed. Times are reported, not judged.
 //! `--withhold 1` expects one call more than there was, which must fail.
 //!
-//! `hostile attack DIRECTORY NAMES SECONDS SEED` is one attacker, or several in one process;
-//! `hostile compute SECONDS` computes.
+//! `hostile attack DIRECTORY NAMES SECONDS SEED PROCESSORS` is one attacker, or several in one
+//! process, which may use so much of a processor together, or `inf`; `hostile compute SECONDS`
+//! computes.
 #![expect(clippy::print_stdout, reason = "a program for people and tests to read")]
 #![expect(clippy::expect_used, reason = "a test that cannot run fails")]
 
@@ -42,9 +44,11 @@ fn main() -> ExitCode {
         text.map_or(default, |text| text.parse().expect("a number"))
     };
     match words.as_slice() {
-        ["attack", directory, names, seconds, seed] => {
+        ["attack", directory, names, seconds, seed, processors] => {
             let seconds = Duration::from_secs_f64(seconds.parse().expect("seconds"));
-            attack(Path::new(directory), names, seconds, seed.parse().expect("a seed"));
+            let processors = processors.parse().expect("a number of processors");
+            let seed = seed.parse().expect("a seed");
+            attack(Path::new(directory), names, seconds, seed, processors);
             ExitCode::SUCCESS
         }
         ["compute", seconds] => {
@@ -77,12 +81,14 @@ fn compute(time: Duration) {
 }
 
 /// Each of the attacks in a thread of its own, until the time is over.
-fn attack(directory: &Path, names: &str, time: Duration, seed: u64) {
+fn attack(directory: &Path, names: &str, time: Duration, seed: u64, processors: f64) {
+    #[expect(clippy::cast_precision_loss, reason = "some attacks")]
+    let share = processors / names.split(',').count() as f64;
     std::thread::scope(|scope| {
         for (number, name) in (0u64..).zip(names.split(',')) {
             let all = ATTACKS.iter().chain(BOMBS);
             let (_, attack) = *all.into_iter().find(|own| own.0 == name).expect("an attack");
-            scope.spawn(move || attack(&mut Site::new(directory, seed + number, time)));
+            scope.spawn(move || attack(&mut Site::new(directory, seed + number, time, share)));
         }
     });
 }

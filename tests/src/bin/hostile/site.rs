@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use ringmeter_layout::definition::FamilyDefinition;
 use ringmeter_layout::file::lock_exclusive;
 use ringmeter_layout::lane::Capacity;
@@ -24,6 +25,10 @@ pub(crate) struct Site {
     pub(crate) agent: PathBuf,
     pub(crate) random: Random,
     until: Instant,
+    /// Of one processor, what this thread may use; infinite if it is as much as it can get.
+    share: f64,
+    /// What it had used when it last rested.
+    used: Option<Duration>,
     garbage: Vec<PathBuf>,
 }
 
@@ -66,20 +71,28 @@ impl Drop for Site {
 }
 
 impl Site {
-    pub(crate) fn new(directory: &Path, seed: u64, time: Duration) -> Self {
+    pub(crate) fn new(directory: &Path, seed: u64, time: Duration, share: f64) -> Self {
         Self {
             segments: directory.join("segments"),
             agent: directory.join("agent"),
             random: Random::new(seed),
             until: Instant::now() + time,
+            share,
+            used: None,
             garbage: Vec::new(),
         }
     }
 
-    /// Rests for a moment, so that the machine is not what is attacked; says whether there is time
-    /// for more.
+    /// Rests for a moment, and for as long as its share of a processor demands, so that the machine
+    /// is not what is attacked; says whether there is time for more. What was used before the first
+    /// rest is for preparations, and does not count.
     pub(crate) fn goes_on(&mut self) -> bool {
-        std::thread::sleep(Duration::from_micros(500 + self.random.below(2000) as u64));
+        let used = thread_time();
+        let since = self.used.replace(used).map_or(Duration::ZERO, |before| used - before);
+        let moment = Duration::from_micros(500 + self.random.below(2000) as u64);
+        let rest = since.mul_f64((1.0 / self.share - 1.0).max(0.0));
+        let left = self.until.saturating_duration_since(Instant::now());
+        std::thread::sleep(rest.min(left).max(moment));
         Instant::now() < self.until
     }
 
@@ -174,6 +187,11 @@ impl Site {
         });
         read.map_or(0, |()| u64::from_le_bytes(word))
     }
+}
+
+/// Processor time that this thread has used.
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock of each thread").into()
 }
 
 /// A family with a name, a kind and labels.
