@@ -84,7 +84,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             segments_max: 1024,
-            // Four times as many as there may be segments; a tenth of the time goes into listings.
+            // Four times as many as there may be segments. At most a tenth of one thread's time
+            // goes into listings, besides those of scrapes.
             directory_entries_max: 4096,
             families_max: 16_384,
             families_per_segment_max: 4096,

@@ -11,8 +11,10 @@
 //! ```
 //!
 //! A scrape wakes the drain thread and joins the *next* pass: what was recorded before the scrape
-//! was asked for is in it. Main and drain thread share lists of requests and orders, and a few
-//! flags and counts; what the other two get is their own, and neither changes a total or the
+//! was asked for is in it. Where something has changed, the drain thread lists and inspects itself
+//! before that. Main and drain thread share lists of requests and orders, and a few flags and
+//! counts; janitor and drain thread a count and the names of acks that are not removed yet; the
+//! discovery thread shares nothing but the eventfd. Neither of those two changes a total or the
 //! ledger. The runtime's threads make long pages, verify passwords and read the configuration
 //! again.
 
@@ -91,7 +93,7 @@ pub enum RunError {
         /// What the system says.
         error: io::Error,
     },
-    /// The thread that drains has ended, which it never should.
+    /// A thread without which nothing is drained has ended, which it never should.
     Drain,
 }
 
@@ -120,7 +122,9 @@ impl fmt::Display for RunError {
             }
             Self::Bind(error) => error.fmt(f),
             Self::Io { purpose, error } => write!(f, "cannot {purpose}: {error}"),
-            Self::Drain => f.write_str("the draining thread has ended unexpectedly"),
+            Self::Drain => {
+                f.write_str("a thread of the agent has ended: report what is logged above")
+            }
         }
     }
 }
@@ -168,7 +172,7 @@ pub fn run(config: &AgentConfig, mut file: FileConfig) -> Result<(), RunError> {
         pipeline.configure(file, unix_seconds(), 0);
         let reloader = Reloader::new(config.config_file.as_deref());
         let (drain, ended) = DrainThread::start(pipeline, watcher, reloader)
-            .map_err(io_error("start the draining thread"))?;
+            .map_err(io_error("start the threads that look for segments and drain them"))?;
         let drain = Arc::new(drain);
         let reloads = tokio::spawn(reload_on_signal(Arc::clone(&drain), hangups));
         let outcome =

@@ -23,7 +23,8 @@ use crate::web::{self, NotReady};
 
 /// Not ready for longer than these passes means that some producer keeps the first one busy.
 const PASSES_TO_READY_MAX: u32 = 10;
-/// A pass is over within a second, so a thread silent for this long is stuck.
+/// A pass, and a listing that a scrape waits for, are over within a second: a thread silent for
+/// this long is stuck.
 const SILENCE_MAX_NS: u64 = 30_000_000_000;
 /// Native histograms are made for this long after somebody scraped them.
 const NATIVE_FOR_NS: u64 = 600_000_000_000;
@@ -47,7 +48,7 @@ pub(super) enum Order {
     RefuseConfiguration,
 }
 
-/// What the main thread and this one touch.
+/// What the main thread and this one touch; the discovery thread wakes this one through it.
 struct Shared {
     requests: Mutex<Vec<Request>>,
     orders: Mutex<Vec<Order>>,
@@ -93,7 +94,8 @@ pub(super) struct DrainThread {
 }
 
 impl DrainThread {
-    /// Starts the thread. The receiver completes when it ends, for whatever reason.
+    /// Starts the thread, and the one that looks for segments. The receiver completes when it ends,
+    /// for whatever reason.
     pub(super) fn start(
         pipeline: Pipeline,
         watcher: Watcher,
@@ -176,7 +178,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
     while !shared.is_stopped.load(Ordering::Relaxed) {
         shared.alive_ns.store(clock(), Ordering::Relaxed);
         shared.take_orders().into_iter().for_each(|order| follow(&mut pipeline, order, clock()));
-        // Before the events and the pass: all that was recorded before a request is in its pass.
+        // Before the listing and the pass: all that was recorded before a request is in its pass.
         let requests = shared.take_requests();
         let asked_ns = clock();
         let native_until_ns = shared.native_until_ns.load(Ordering::Relaxed);
@@ -195,7 +197,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
             Scope::Due => Asker::None,
         };
         if discovery.go_on(&mut pipeline, asker, &clock).is_err() {
-            tracing::error!("the thread that looks for segments has ended");
+            tracing::error!("the discovery thread has ended: no more segments would be found");
             return;
         }
         // A scrape waits for no more than the step that is under way.
@@ -243,7 +245,8 @@ fn unix_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Sleeps until the time, a wake-up by the main thread, or a change in the directory.
+/// Sleeps until the time, a wake-up by the main or the discovery thread, or a change in the
+/// directory.
 fn sleep_until(shared: &Shared, changes: Option<BorrowedFd<'_>>, until_ns: u64) {
     let sleep_ns = until_ns.saturating_sub(shared.now_ns()).min(SLEEP_MAX_NS);
     let timeout = TimeSpec::from(Duration::from_nanos(sleep_ns));

@@ -48,7 +48,7 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("lane-cells", lane_cells),
 ];
 
-/// Attacks that make as much as they can last.
+/// Bombs: attacks that make as much as they can.
 pub(crate) const BOMBS: &[(&str, Attack)] =
     &[("cardinality", cardinality), ("metrics", too_many_metrics), ("wide-lanes", wide_lanes)];
 

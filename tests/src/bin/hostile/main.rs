@@ -2,16 +2,16 @@
 //!
 //! `hostile run --seconds S` starts an agent and honest producers. For a while there is nobody
 //! else; then as many threads as attacks that only compute, which is what any busy neighbour costs
-//! a scrape; then every attack by itself; all at once, with a quarter of a processor for them; all
-//! at once, greedy, with all processor time that they can get at the lowest priority, as each by
-//! itself; and at last those that make as much as they can last. It ends with one line, and with
-//! success if the honest totals are exact, the agent's memory and log are within their limits, and
-//! every kind of attack was noticed. Times are reported, not judged.
+//! a scrape; then every attack by itself; then all at once, with a quarter of a processor together;
+//! then all at once and greedy: with all processor time that they get at the lowest priority, which
+//! single attacks have too; and last the bombs, which make as much as they can. It ends with one
+//! line, and with success if the honest totals are exact, the agent's memory and log are within
+//! their limits, and every kind of attack was noticed. Times are reported, not judged.
 //! `--withhold 1` expects one call more than there was, which must fail.
 //!
-//! `hostile attack DIRECTORY NAMES SECONDS SEED PROCESSORS` is one attacker, or several in one
-//! process, which may use so much of a processor together, or `inf`; `hostile compute SECONDS`
-//! computes.
+//! `hostile attack DIRECTORY NAMES SECONDS SEED PROCESSORS` runs one attack, or several in threads
+//! of one process; together they use PROCESSORS of processor time a second (`inf`: no limit).
+//! `hostile compute SECONDS` computes.
 #![expect(clippy::print_stdout, reason = "a program for people and tests to read")]
 #![expect(clippy::expect_used, reason = "a test that cannot run fails")]
 

@@ -26,7 +26,8 @@ const LOG_BYTES_PER_SECOND: u64 = 200;
 /// At least one segment is refused for each of these reasons.
 const NOTICED: [&str; 6] = ["tail", "short", "header", "version", "definitions", "not_regular"];
 
-/// Phase 0 is that without anybody else; then each attack has one.
+/// Phase 0 is that without anybody else; then each attack has one; then all at once, with
+/// [PROCESSORS], then greedy.
 const PHASE_ALL: usize = ATTACKS.len() + 1;
 const PHASE_GREEDY: usize = ATTACKS.len() + 2;
 const PHASE_BOMBS: usize = ATTACKS.len() + 3;
@@ -98,7 +99,7 @@ pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
 }
 
 /// An eighth of the time without anybody, and one on busy processors; a quarter for one attack
-/// after the other, a quarter for all, an eighth for all that are greedy, and one for the bombs.
+/// after the other, a quarter for all, an eighth for all of them greedy, and one for the bombs.
 fn phases(directory: &Path, seconds: f64, phase: &AtomicUsize, random: &mut Random) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "some attacks")]
     let single = seconds / 4.0 / ATTACKS.len() as f64;
@@ -127,7 +128,7 @@ fn phases(directory: &Path, seconds: f64, phase: &AtomicUsize, random: &mut Rand
     problems
 }
 
-/// Processor time of all attackers that have ended, seconds.
+/// Processor time of all children that have ended, seconds.
 fn used_seconds() -> f64 {
     let used = getrusage(UsageWho::RUSAGE_CHILDREN).expect("what children used");
     #[expect(clippy::cast_precision_loss, reason = "microseconds")]
