@@ -119,17 +119,19 @@ impl Discovery {
         clock: &impl Fn() -> u64,
     ) -> Result<(), Ended> {
         let asked_ns = clock();
-        let is_for_scrape = asker == Asker::Scrape && !self.is_crowded;
         let is_recent = asked_ns.saturating_sub(self.begun_ns) < PATIENCE_NS;
         if asker == Asker::Scrape && self.is_crowded && is_recent {
             return Ok(());
         }
-        let is_awaited = is_for_scrape || asker == Asker::Start;
+        let is_awaited = asker == Asker::Start || asker == Asker::Scrape && !self.is_crowded;
         loop {
             let errand = if let Some(mut watcher) = self.watcher.take() {
                 watcher.discard_events();
                 let now_ns = clock();
-                let due_ns = watcher.due_ns(is_for_scrape).min(self.more_ns.unwrap_or(u64::MAX));
+                // Pauses are for when nobody waits. To become ready takes some passes at most, and
+                // those do not wait for pauses.
+                let more_ns = self.more_ns.map(|more_ns| if is_awaited { now_ns } else { more_ns });
+                let due_ns = watcher.due_ns(is_awaited).min(more_ns.unwrap_or(u64::MAX));
                 // One is enough: somebody may change the directory all the time.
                 let is_done = is_awaited && self.begun_ns >= asked_ns;
                 if due_ns > now_ns || is_done {
