@@ -46,10 +46,13 @@ impl Pipeline {
         if listing.is_complete && !self.is_stuck() {
             self.forget_missing(&present);
         }
+        // Their acks are still to be removed.
+        let gone: BTreeSet<&SegmentName> = self.gone.iter().map(|(name, _)| name).collect();
         let is_new = |name: &&SegmentName| {
             !self.known.get(name).is_some_and(|known| known.is_attached)
                 && !self.is_leaving(name)
                 && !self.finals.contains_key(name)
+                && !gone.contains(name)
                 && !self.old_acks.contains(name)
                 && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
         };

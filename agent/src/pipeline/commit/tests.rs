@@ -285,6 +285,29 @@ fn a_segment_that_is_not_closed_yet_keeps_its_place() {
     assert!(!waits(&mut stage), "its place is free");
 }
 
+/// It would lose its ack: that of its name is removed when the end of the old one is committed.
+#[test]
+fn a_name_that_comes_back_waits_until_its_old_ack_is_removed() {
+    let mut stage = Stage::new();
+    assert!(stage.pipeline.commit(Scope::Due));
+    stage.clean_up();
+    let name = stage.name;
+    stage.pipeline.forget(&name);
+    drop(stage.segment());
+    let listing = Listing { names: vec![name], is_complete: true, strangers: 0 };
+    stage.pipeline.reconcile(&listing, 1);
+    assert_eq!(stage.pipeline.attached(), 0, "not committed yet");
+    assert!(stage.pipeline.retry());
+    stage.pipeline.reconcile(&listing, 2);
+    assert_eq!(stage.pipeline.attached(), 0, "not handed over yet");
+    let waste = stage.pipeline.take_waste().unwrap();
+    stage.pipeline.reconcile(&listing, 3);
+    assert_eq!(stage.pipeline.attached(), 0, "not removed yet");
+    waste.put_away();
+    stage.pipeline.reconcile(&listing, 4);
+    assert!(stage.pipeline.attached() == 1 && stage.has_ack());
+}
+
 /// Whatever has the name meanwhile is not attached: its ack would be removed with the old one.
 #[test]
 fn an_ack_that_cannot_be_removed_is_tried_again_and_keeps_its_name() {
