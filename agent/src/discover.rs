@@ -20,6 +20,9 @@ const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// After an event, a listing waits this many times as long as the last one took, so that a flood
 /// of files costs a tenth of the time at most.
 const LISTING_PAUSE_FACTOR: u64 = 9;
+/// And at least this: what belongs to a short listing, handing it to another thread and back, and
+/// looking into what changed, takes some 0.1 ms.
+const LISTING_PAUSE_MIN_NS: u64 = 1_000_000;
 /// A listing of no more entries than this is made at once.
 const LISTING_SHORT_ENTRIES: usize = 2048;
 /// Entries of a flooded directory that are looked at in one piece: 0.15 ms.
@@ -149,9 +152,10 @@ impl Watcher {
         let pause = match (is_wanted, is_scrape) {
             (false, _) => LISTING_INTERVAL_NS,
             (true, true) => 0,
-            (true, false) => {
-                self.took_ns.saturating_mul(LISTING_PAUSE_FACTOR).min(LISTING_INTERVAL_NS)
-            }
+            (true, false) => self
+                .took_ns
+                .saturating_mul(LISTING_PAUSE_FACTOR)
+                .clamp(LISTING_PAUSE_MIN_NS, LISTING_INTERVAL_NS),
         };
         listed_ns.saturating_add(pause)
     }

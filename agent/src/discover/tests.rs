@@ -97,6 +97,19 @@ fn a_scrape_lists_a_short_directory_that_has_changed_and_no_flooded_one() {
     assert!(last.is_complete && all.len() == 11 && watcher.entries() == 12);
 }
 
+/// Somebody may change it all the time: then the agent is not to list it all the time.
+#[test]
+fn a_directory_that_is_listed_in_no_time_is_left_alone_for_a_while() {
+    let place = Place::new("no-time");
+    let mut watcher = Watcher::new(&place.path, 4096);
+    watcher.list(|| 1);
+    place.add(0, 1);
+    watcher.discard_events();
+    assert!(watcher.is_stirred());
+    assert_eq!(watcher.due_ns(false), 1 + MILLISECOND_NS);
+    assert_eq!(watcher.due_ns(true), 1, "a scrape does not wait");
+}
+
 #[test]
 fn a_flooded_directory_is_listed_in_pieces_and_wholly() {
     let place = Place::new("pieces");
