@@ -273,7 +273,11 @@ fn a_segment_that_is_not_closed_yet_keeps_its_place() {
     let next = SegmentName::new("shop", [2; 16]).unwrap();
     let waits = |stage: &mut Stage| {
         let listing = Listing { names: vec![next], is_complete: true, strangers: 0 };
-        stage.pipeline.reconcile(&listing, 1);
+        let inspection = stage.pipeline.plan(&listing);
+        assert!(!stage.pipeline.is_listed, "nobody has looked into it");
+        stage.pipeline.take(inspection.carry_out(), 1);
+        // Else the exposed variants would follow those that live before all are known.
+        assert_eq!(stage.pipeline.is_listed, stage.pipeline.waiting == 0);
         stage.pipeline.waiting == 1
     };
     assert!(waits(&mut stage), "not committed");
@@ -283,6 +287,11 @@ fn a_segment_that_is_not_closed_yet_keeps_its_place() {
     assert!(waits(&mut stage), "not closed");
     waste.put_away();
     assert!(!waits(&mut stage), "its place is free");
+    assert!(stage.pipeline.is_listed);
+    waits(&mut stage);
+    let piece = Listing { names: vec![next], is_complete: false, strangers: 0 };
+    stage.pipeline.reconcile(&piece, 2);
+    assert!(!stage.pipeline.is_listed, "there may be others");
 }
 
 /// It would lose its ack: that of its name is removed when the end of the old one is committed.
