@@ -28,7 +28,7 @@ pub struct Candidate {
     /// Whether its process lives.
     pub is_alive: bool,
     file: File,
-    /// Its ack file, if that was opened before it is decided.
+    /// Its ack file, where whoever looked into the segment has opened that too.
     ack: Option<io::Result<(File, Ack)>>,
 }
 
@@ -106,10 +106,10 @@ impl Files {
 
     /// Opens or makes the ack file of a candidate that will be attached, which may take long.
     pub fn open_ack(&self, candidate: &mut Candidate) {
-        candidate.ack = Some(self.opened_ack(&candidate.name, candidate.geometry.id));
+        candidate.ack = Some(self.ack_of(&candidate.name, candidate.geometry.id));
     }
 
-    fn opened_ack(&self, name: &SegmentName, segment_id: [u8; 16]) -> io::Result<(File, Ack)> {
+    fn ack_of(&self, name: &SegmentName, segment_id: [u8; 16]) -> io::Result<(File, Ack)> {
         open_ack(&self.acks.join(name.ack_file()), segment_id)
     }
 
@@ -126,7 +126,7 @@ impl Files {
     ) -> Result<Attached, Refusal> {
         let Candidate { name, identity, geometry, is_alive, file, ack } = candidate;
         let refuse = |error| Refusal::new(Reason::Ack, format!("ack file: {error}"));
-        let ack = ack.unwrap_or_else(|| self.opened_ack(&name, geometry.id));
+        let ack = ack.unwrap_or_else(|| self.ack_of(&name, geometry.id));
         let (mut ack, found) = ack.map_err(refuse)?;
         let Memory { serial, number, kept, is_final, ledger_id } = memory;
         if is_final || matches!(&found, Ack::Whole(header, _) if header.state == STATE_FINAL) {

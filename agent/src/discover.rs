@@ -3,8 +3,8 @@
 //! inotify only says that it is time to look; what is there comes from the listing alone. So
 //! nothing hangs on an event that was lost, and a listing is due every second anyway.
 //!
-//! A directory that somebody floods is listed in pieces of 256 entries, about 0.15 ms each, for
-//! which no scrape waits: so a flood of files delays nobody, and hides nothing for ever.
+//! A directory of more than 2,048 entries is flooded: it is listed in pieces of 256, about 0.15 ms
+//! each. So a flood of files holds nobody up for long, and hides nothing for ever.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ use ringmeter_layout::naming::SegmentName;
 /// A listing is made at least this often.
 const LISTING_INTERVAL_NS: u64 = 1_000_000_000;
 /// After an event, a listing waits this many times as long as the last one took, so that a flood
-/// of files costs a tenth of the time at most.
+/// of files costs a tenth of a thread's time at most. A scrape does not wait so long.
 const LISTING_PAUSE_FACTOR: u64 = 9;
 /// And at least this: what belongs to a short listing, handing it to another thread and back, and
 /// looking into what changed, takes some 0.1 ms.
@@ -143,8 +143,9 @@ impl Watcher {
         self.is_stirred
     }
 
-    /// When the next listing is due. Before a scrape it is as well if nothing would have told of
-    /// a change, because the directory is not there yet or cannot be watched.
+    /// When the next listing is due. A scrape does not keep to the pause after a change, and lists
+    /// also where nothing would have told of one, because the directory is not there yet or cannot
+    /// be watched.
     pub fn due_ns(&self, is_scrape: bool) -> u64 {
         let Some(listed_ns) = self.listed_ns else { return 0 };
         let is_begun = self.is_stirred || self.walk.is_some();

@@ -114,7 +114,7 @@ pub struct Pipeline {
     turn: usize,
     /// When it is looked next for series whose time is over.
     expiry_ns: u64,
-    /// Whether all that the last listing found is attached or refused.
+    /// Whether all that the last listing found is attached or refused; false during an inspection.
     is_listed: bool,
     serial: u64,
     generation: u64,

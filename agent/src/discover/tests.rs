@@ -65,7 +65,7 @@ fn walk(place: &Place, watcher: &mut Watcher) -> (Listing, BTreeSet<SegmentName>
 }
 
 #[test]
-fn a_scrape_lists_a_short_directory_that_has_changed_and_no_flooded_one() {
+fn a_change_is_listed_at_once_for_a_scrape_and_otherwise_after_a_while() {
     let place = Place::new("short-and-flooded");
     place.add(0, 10);
     fs::write(place.path.join("stranger"), b"").unwrap();

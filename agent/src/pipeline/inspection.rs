@@ -1,9 +1,10 @@
-//! Looking at files: all that a listing leaves to be asked of the system.
+//! What a listing leaves to be done with files: new ones are looked into and their acks opened,
+//! refused ones asked whether they are still the same, those that should be gone removed.
 //!
 //! Whoever creates or removes files holds the directory meanwhile, and everybody who looks a name
-//! up, lists or makes a file waits; on a busy machine for milliseconds. So what is to be asked is
-//! put together first, by the thread that has all totals, then asked by whoever has the time, and
-//! what was found is taken in at last.
+//! up, lists or makes a file waits; on a busy machine for milliseconds. So what is to be done is
+//! put together first, by the thread that has all totals, then done by whoever has the time, and
+//! what was found is applied at last.
 
 use std::io;
 
@@ -14,7 +15,7 @@ use super::refused::Gone;
 use crate::attach::{Candidate, Files};
 use crate::quarantine::Refusal;
 
-/// Whose segments are to be attached.
+/// Whose segments will be attached, so that their acks can be opened beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Welcome {
     /// Those of every service.
@@ -30,12 +31,13 @@ impl Welcome {
         match self {
             Self::All => true,
             Self::Service(own) => own == service,
+            // It is chosen when all are known, and an ack is made for no other.
             Self::First => false,
         }
     }
 }
 
-/// What is to be asked about files.
+/// What is to be done with files.
 pub struct Inspection {
     pub(super) files: Files,
     /// Everything was taken from them: they are to be removed.
@@ -53,6 +55,7 @@ pub struct Inspection {
 
 /// What was found.
 pub struct Findings {
+    /// What is under each name: a file, one that cannot be asked (`None`), or nothing.
     pub(super) reviewed: Vec<(SegmentName, Result<Option<Identity>, Gone>)>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) refused: Vec<(SegmentName, Option<Identity>, Refusal)>,
@@ -61,12 +64,12 @@ pub struct Findings {
 }
 
 impl Inspection {
-    /// Whether nothing is to be asked.
+    /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.finals.is_empty() && self.reviews.is_empty() && self.fresh.is_empty()
     }
 
-    /// Asks the system. This may take long, and touches no totals.
+    /// Asks the system, opens acks, removes files. This may take long, and touches no totals.
     pub fn carry_out(self) -> Findings {
         let Self { files, finals, reviews, fresh, welcome, has_more, is_all } = self;
         for (name, identity) in finals {

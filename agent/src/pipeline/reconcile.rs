@@ -31,14 +31,15 @@ impl Pipeline {
     /// Follows a listing: attaches what is new, forgets what is gone. Says whether there is more
     /// to do at once.
     ///
-    /// All that [`plan`](Self::plan), [`Inspection::carry_out`] and [`take`](Self::take) do.
+    /// [`plan`](Self::plan), [`Inspection::carry_out`] and [`apply`](Self::apply) in one, for
+    /// callers without a discovery thread.
     pub fn reconcile(&mut self, listing: &Listing, now_ns: u64) -> bool {
         let findings = self.plan(listing).carry_out();
-        self.take(findings, now_ns)
+        self.apply(findings, now_ns)
     }
 
     /// Forgets what a listing lacks, and says what of it is to be looked at. One inspection at a
-    /// time: what it finds is to be [taken](Self::take) before the next one is planned.
+    /// time: its findings are to be [applied](Self::apply) before the next is planned.
     pub fn plan(&mut self, listing: &Listing) -> Inspection {
         self.strangers = listing.strangers;
         let divisor = if listing.is_complete { 1 } else { PIECE_DIVISOR };
@@ -86,9 +87,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes in what an inspection found: attaches what is good, refuses what is not. Says whether
+    /// Applies what an inspection found: attaches what is good, refuses what is not. Says whether
     /// there is more to do at once.
-    pub fn take(&mut self, findings: Findings, now_ns: u64) -> bool {
+    pub fn apply(&mut self, findings: Findings, now_ns: u64) -> bool {
         let Findings { reviewed, mut candidates, refused, has_more, is_all } = findings;
         for (name, found) in reviewed {
             self.refused.review(&name, found);

@@ -1,4 +1,5 @@
-//! Waste: segments that have left, whose files are removed and closed while nobody waits for it.
+//! Waste: segments that have left, whose files are removed and closed, and acks of segments whose
+//! files are gone, which are removed, while nobody waits for it.
 //!
 //! Closing and removing a large file gives its memory back, which takes milliseconds, and a removal
 //! waits for whoever changes the directory at that moment. Neither is a reason to keep a scrape
@@ -35,6 +36,7 @@ impl Unclosed {
 
 /// Acks of segments whose files are gone, until they are removed. One that cannot be is tried again
 /// with the next waste. No file of such a name is attached meanwhile: its ack would be removed.
+/// There are no more than ack files: a directory that lets none go takes no new one either.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OldAcks(Arc<Mutex<BTreeSet<SegmentName>>>);
 

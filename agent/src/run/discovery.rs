@@ -1,9 +1,10 @@
 //! The thread that looks at the directory of segments.
 //!
-//! Whoever creates or removes a file holds its directory, and is not in a hurry to let it go where
-//! the processors are busy. So listing, and looking into files, is for a thread that nobody waits
-//! for, with one exception: a scrape shows processes that came a moment ago, so it waits for a
-//! listing that has begun after it was asked for. Not where somebody floods the directory.
+//! Whoever creates or removes a file holds its directory, and where the processors are busy it may
+//! be waiting for one meanwhile. So listing, and looking into files, is for a thread that nobody
+//! waits for. With two exceptions, in which the drain thread does it itself: until the agent is
+//! ready, and for a scrape if something has changed, so that it shows processes that came a moment
+//! ago. Not in a crowded directory, one with many entries that are not read.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,12 +12,13 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 
 use crate::discover::{Listing, Watcher};
-use crate::pipeline::{Findings, Inspection, Pipeline};
+use crate::pipeline::{Findings, Inspection, Pipeline, Scope};
 
-/// A scrape waits for a listing of twice as many entries as there are segments that are read, and
-/// of so many beside: some 0.3 ms.
+/// A directory is crowded if it has more entries than these and two for each segment that is read.
+/// To list one takes about 1 µs.
 const ENTRIES_BESIDE: usize = 256;
-/// In a directory of more a scrape takes in nothing new unless the last listing is older.
+/// In a crowded directory a scrape does nothing unless the last listing began longer ago than this;
+/// then it goes on as if nobody waited.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 /// What the thread does. The watcher goes with it, and comes back.
@@ -47,17 +49,6 @@ impl Errand {
 #[derive(Debug)]
 pub(super) struct Ended;
 
-/// Who waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
-    /// Nobody.
-    None,
-    /// A scrape.
-    Scrape,
-    /// The agent, to become ready.
-    Start,
-}
-
 /// The drain thread's end.
 pub(super) struct Discovery {
     /// None once the thread is to end.
@@ -66,11 +57,11 @@ pub(super) struct Discovery {
     thread: Option<JoinHandle<()>>,
     /// None while an errand is under way; there is one at a time.
     watcher: Option<Watcher>,
-    /// Whether the directory holds many files that are not read: then no scrape waits for it.
+    /// Whether the directory is crowded: then no scrape waits for it.
     is_crowded: bool,
     /// When the last listing began.
     begun_ns: u64,
-    /// When to list again because there was more to look into than at one listing.
+    /// When to list again because there is more to look into than one listing allows.
     more_ns: Option<u64>,
 }
 
@@ -106,24 +97,28 @@ impl Discovery {
         })
     }
 
-    /// Goes on as far as it can: takes in what is done and has the next thing done, until nothing
-    /// is due. What `asker` waits for is done at once, by this thread: handing it over and back
-    /// would take longer.
+    /// Goes on as far as it can: applies what is done and has the next thing done, until nothing is
+    /// due. What a scrape or the start waits for is done at once, by this thread: handing it over
+    /// and back would take longer.
     ///
     /// # Errors
     /// When the other thread has ended.
     pub(super) fn go_on(
         &mut self,
         pipeline: &mut Pipeline,
-        asker: Asker,
+        scope: Scope,
         clock: &impl Fn() -> u64,
     ) -> Result<(), Ended> {
         let asked_ns = clock();
         let is_recent = asked_ns.saturating_sub(self.begun_ns) < PATIENCE_NS;
-        if asker == Asker::Scrape && self.is_crowded && is_recent {
+        if scope == Scope::All && self.is_crowded && is_recent {
             return Ok(());
         }
-        let is_awaited = asker == Asker::Start || asker == Asker::Scrape && !self.is_crowded;
+        let is_awaited = match scope {
+            Scope::Start => true,
+            Scope::All => !self.is_crowded,
+            Scope::Due => false,
+        };
         loop {
             let errand = if let Some(mut watcher) = self.watcher.take() {
                 watcher.discard_events();
@@ -142,21 +137,21 @@ impl Discovery {
                 Some(Errand::List(watcher))
             } else {
                 let Some(done) = self.receive(is_awaited)? else { return Ok(()) };
-                self.take(done, pipeline, clock)
+                self.apply(done, pipeline, clock)
             };
             match errand {
                 Some(errand) if !is_awaited => self.send(errand)?,
                 mut next => {
                     while let Some(errand) = next {
-                        next = self.take(errand.run(clock), pipeline, clock);
+                        next = self.apply(errand.run(clock), pipeline, clock);
                     }
                 }
             }
         }
     }
 
-    /// Takes in what is done; returns what is to be done next for it.
-    fn take(
+    /// Applies what is done; returns what is to be done next for it.
+    fn apply(
         &mut self,
         done: Done,
         pipeline: &mut Pipeline,
@@ -172,18 +167,19 @@ impl Discovery {
             }
             Done::Inspected(watcher, findings) => (watcher, findings),
         };
-        let has_more = pipeline.take(findings, self.begun_ns);
+        let has_more = pipeline.apply(findings, self.begun_ns);
         let most = ENTRIES_BESIDE.saturating_add(pipeline.attached().saturating_mul(2));
         self.is_crowded = watcher.entries() > most;
         self.watcher = Some(watcher);
-        // A flood of files costs half of the time at most.
+        // Looking into the rest takes half of the time at most.
         let now_ns = clock();
         let pause_ns = now_ns.saturating_sub(self.begun_ns);
         self.more_ns = has_more.then(|| now_ns.saturating_add(pause_ns));
         None
     }
 
-    /// Whether the last listing was whole, and all of it is attached or refused.
+    /// Whether the last listing was whole, and all of it that there is room for is attached or
+    /// refused; false while an errand is under way.
     pub(super) fn is_over(&self) -> bool {
         self.more_ns.is_none() && self.watcher.as_ref().is_some_and(|watcher| !watcher.is_amid())
     }

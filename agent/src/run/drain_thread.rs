@@ -12,7 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use tokio::sync::oneshot;
 
-use super::discovery::{Asker, Discovery};
+use super::discovery::Discovery;
 use super::janitor::Janitor;
 use super::reload::Reloader;
 use crate::config::file::FileConfig;
@@ -191,12 +191,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
             (false, false) => Scope::Start,
             (false, true) => Scope::Due,
         };
-        let asker = match scope {
-            Scope::All => Asker::Scrape,
-            Scope::Start => Asker::Start,
-            Scope::Due => Asker::None,
-        };
-        if discovery.go_on(&mut pipeline, asker, &clock).is_err() {
+        if discovery.go_on(&mut pipeline, scope, &clock).is_err() {
             tracing::error!("the discovery thread has ended: no more segments would be found");
             return;
         }

@@ -275,7 +275,7 @@ fn a_segment_that_is_not_closed_yet_keeps_its_place() {
         let listing = Listing { names: vec![next], is_complete: true, strangers: 0 };
         let inspection = stage.pipeline.plan(&listing);
         assert!(!stage.pipeline.is_listed, "nobody has looked into it");
-        stage.pipeline.take(inspection.carry_out(), 1);
+        stage.pipeline.apply(inspection.carry_out(), 1);
         // Else the exposed variants would follow those that live before all are known.
         assert_eq!(stage.pipeline.is_listed, stage.pipeline.waiting == 0);
         stage.pipeline.waiting == 1

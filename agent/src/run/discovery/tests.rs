@@ -93,24 +93,24 @@ impl Stage {
         self.now_ns.fetch_add(by_ns, Ordering::Relaxed);
     }
 
-    fn go_on(&mut self, asker: Asker) {
+    fn go_on(&mut self, scope: Scope) {
         let now_ns = Arc::clone(&self.now_ns);
-        self.discovery.go_on(&mut self.pipeline, asker, &|| tick(&now_ns)).unwrap();
+        self.discovery.go_on(&mut self.pipeline, scope, &|| tick(&now_ns)).unwrap();
     }
 
     /// On a machine where each look at the clock takes a millisecond.
-    fn go_on_slowly(&mut self, asker: Asker) {
+    fn go_on_slowly(&mut self, scope: Scope) {
         let now_ns = Arc::clone(&self.now_ns);
         let clock = || now_ns.fetch_add(1_000_000, Ordering::Relaxed);
-        self.discovery.go_on(&mut self.pipeline, asker, &clock).unwrap();
+        self.discovery.go_on(&mut self.pipeline, scope, &clock).unwrap();
     }
 
     /// Goes on as the drain thread does while nobody waits, until nothing is under way.
     fn go_on_alone(&mut self) {
-        self.go_on(Asker::None);
+        self.go_on(Scope::Due);
         while self.discovery.watcher.is_none() {
             self.woken.recv_timeout(PATIENCE).unwrap();
-            self.go_on(Asker::None);
+            self.go_on(Scope::Due);
         }
     }
 
@@ -164,7 +164,7 @@ fn a_scrape_shows_what_came_a_moment_ago_and_nobody_has_to_be_woken() {
     let mut stage = Stage::new();
     for number in 1..=3 {
         stage.add_segment(number);
-        stage.go_on(Asker::Scrape);
+        stage.go_on(Scope::All);
         assert_eq!(stage.pipeline.attached(), usize::from(number));
         assert!(stage.has_begun_nothing());
     }
@@ -175,7 +175,7 @@ fn without_a_scrape_the_other_thread_lists_and_looks_into_files() {
     let mut stage = Stage::new();
     stage.add_segment(1);
     stage.gate.set(Some(0));
-    stage.go_on(Asker::None);
+    stage.go_on(Scope::Due);
     assert_eq!(stage.pipeline.attached(), 0, "nobody waits");
     assert!(!stage.discovery.is_over() && stage.discovery.next().1.is_none());
     assert_eq!(stage.discovery.next().0, u64::MAX, "it wakes whoever sleeps");
@@ -195,27 +195,27 @@ fn a_scrape_waits_for_what_is_under_way_and_lists_again() {
     stage.add_segment(1);
     stage.later(SECOND_NS);
     stage.gate.set(Some(1));
-    stage.go_on(Asker::None);
+    stage.go_on(Scope::Due);
     stage.gate.wait_until_it_waits();
     stage.add_segment(2);
     stage.gate.set(None);
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     assert_eq!(stage.pipeline.attached(), 2);
 }
 
 #[test]
 fn of_a_crowded_directory_a_scrape_takes_nothing_in_for_a_second() {
     let mut stage = Stage::new();
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     stage.add_strangers(0, ENTRIES_BESIDE + 1);
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     stage.add_segment(1);
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     assert_eq!(stage.pipeline.attached(), 0, "others come first");
     assert!(stage.has_begun_nothing());
     stage.later(PATIENCE_NS);
     stage.gate.set(Some(0));
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     assert!(stage.discovery.watcher.is_none(), "it has a listing begun, and does not wait for it");
     stage.gate.set(None);
     stage.go_on_alone();
@@ -227,7 +227,7 @@ fn of_a_crowded_directory_a_scrape_takes_nothing_in_for_a_second() {
     stage.later(PATIENCE_NS);
     stage.go_on_alone();
     stage.add_segment(11);
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     assert_eq!(stage.pipeline.attached(), 11);
 }
 
@@ -235,24 +235,24 @@ fn of_a_crowded_directory_a_scrape_takes_nothing_in_for_a_second() {
 fn each_scrape_takes_in_more_of_many_that_came_at_once() {
     let mut stage = Stage::new();
     (1..=200).for_each(|number| stage.add_segment(number));
-    stage.go_on_slowly(Asker::Scrape);
+    stage.go_on_slowly(Scope::All);
     assert_eq!(stage.pipeline.attached(), 128);
-    stage.go_on(Asker::None);
+    stage.go_on(Scope::Due);
     assert!(stage.has_begun_nothing(), "nobody waits, so there is a pause");
-    stage.go_on(Asker::Scrape);
+    stage.go_on(Scope::All);
     assert_eq!(stage.pipeline.attached(), 200);
 }
 
-/// However many there are.
+/// Of a crowded directory too, though not all at one listing.
 #[test]
 fn to_become_ready_an_agent_waits_for_all_files() {
     let mut stage = Stage::new();
     (1..=200).for_each(|number| stage.add_segment(number));
     stage.add_strangers(0, 3 * ENTRIES_BESIDE);
-    stage.go_on_slowly(Asker::Start);
+    stage.go_on_slowly(Scope::Start);
     assert_eq!((stage.pipeline.attached(), stage.discovery.is_over()), (128, false));
     // At once: it becomes ready after some passes in any case, however short they are.
-    stage.go_on(Asker::Start);
+    stage.go_on(Scope::Start);
     assert_eq!((stage.pipeline.attached(), stage.discovery.is_over()), (200, true));
 }
 
@@ -265,8 +265,8 @@ fn the_end_of_the_other_thread_is_noticed() {
     stage.discovery.thread.take().unwrap().join().unwrap();
     stage.woken.try_iter().for_each(drop);
     assert_eq!(stage.woken.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
-    let result = stage.discovery.go_on(&mut stage.pipeline, Asker::None, &|| 2 * SECOND_NS);
+    let result = stage.discovery.go_on(&mut stage.pipeline, Scope::Due, &|| 2 * SECOND_NS);
     assert!(result.is_err());
-    let result = stage.discovery.go_on(&mut stage.pipeline, Asker::Start, &|| 2 * SECOND_NS);
+    let result = stage.discovery.go_on(&mut stage.pipeline, Scope::Start, &|| 2 * SECOND_NS);
     assert!(result.is_err(), "nor is its answer waited for");
 }
