@@ -209,6 +209,62 @@ pub fn request(address: SocketAddr, method: &str, path: &str) -> Option<Answer> 
     Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
+/// Fetches paths over one connection, as a Prometheus server does.
+#[derive(Debug)]
+pub struct Client {
+    address: SocketAddr,
+    kept: Option<TcpStream>,
+}
+
+impl Client {
+    /// Connects at the first request.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address, kept: None }
+    }
+
+    /// Fetches a path, if anybody answers: over the connection that there is, and if that has been
+    /// closed or there is none, over a new one.
+    pub fn get(&mut self, path: &str) -> Option<Answer> {
+        if let Some(stream) = self.kept.take()
+            && let Some(answer) = self.exchange(stream, path)
+        {
+            return Some(answer);
+        }
+        let stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+        stream.set_nodelay(true).ok()?;
+        self.exchange(stream, path)
+    }
+
+    fn exchange(&mut self, mut stream: TcpStream, path: &str) -> Option<Answer> {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes()).ok()?;
+        let (mut bytes, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+        let mut read = |bytes: &mut Vec<u8>| {
+            let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
+            bytes.extend_from_slice(piece.get(..count)?);
+            Some(())
+        };
+        let end = loop {
+            read(&mut bytes)?;
+            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end;
+            }
+        };
+        let head = String::from_utf8(bytes.get(..end)?.to_vec()).ok()?;
+        let lower = head.to_lowercase();
+        let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        let whole = length.trim().parse::<usize>().ok()?.checked_add(end + 4)?;
+        while bytes.len() < whole {
+            read(&mut bytes)?;
+        }
+        let body = String::from_utf8(bytes.get(end + 4..whole)?.to_vec()).ok()?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        self.kept = Some(stream);
+        Some(Answer { status, head, body })
+    }
+}
+
 /// A loopback address that nobody listens on.
 ///
 /// # Panics

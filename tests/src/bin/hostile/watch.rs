@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ringmeter_tests::agent::get;
+use ringmeter_tests::agent::Client;
 
 use crate::honest::{Honest, KINDS, shown};
 
@@ -63,10 +63,11 @@ pub(crate) fn watch(
     is_over: &AtomicBool,
 ) -> Seen {
     let mut seen = Seen::default();
+    let mut client = Client::new(address);
     let mut before = [0; KINDS.len()];
     while !is_over.load(Ordering::Relaxed) {
         let (number, begin) = (phase.load(Ordering::Relaxed), Instant::now());
-        let answer = get(address, "/metrics").filter(|answer| answer.status == 200);
+        let answer = client.get("/metrics").filter(|answer| answer.status == 200);
         let took = begin.elapsed();
         let begun = honest.calls().map(|(_, begun)| begun);
         let Some(answer) = answer else {
