@@ -1,6 +1,8 @@
 //! What the agent knows of one attached segment.
 
 mod keep;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::io;
 

@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use ringmeter_layout::definition::{FamilyDefinition, SeriesDefinition};
 use ringmeter_layout::file::Identity;
-use ringmeter_layout::lane::Capacity;
 use ringmeter_layout::naming::{GaugeRule, Kind, SegmentName};
-use ringmeter_layout::segment::{Birth, Geometry, RawHeader, version_word};
+use ringmeter_layout::segment::Geometry;
 
 use super::*;
 use crate::aggregate::Aggregate;
 use crate::context::{Buffers, Counts};
 use crate::limits::Limits;
 use crate::segment::Attachment;
+use crate::segment::sample::header_page;
 use crate::source::AckSink;
 
 /// Bytes that are right at first sight, and then damaged anew at every read.
@@ -81,18 +81,7 @@ fn family(id: u32, kind: Kind) -> FamilyDefinition {
 /// A small honest segment: one metric of each kind, one lane that is full.
 fn image() -> (Geometry, Vec<u8>) {
     let mut image = vec![0; 5 * CHUNK];
-    let header = RawHeader::new(&Birth {
-        id: [1; 16],
-        service: "s",
-        created_unix_ns: 0,
-        size_limit_bytes: 1 << 20,
-        process_id: 1,
-        lane_capacity: Capacity::new(64).unwrap(),
-        spill_schema: 2,
-        lane_cells: 8,
-    });
-    put(&mut image, 0, bytemuck::bytes_of(&header));
-    put(&mut image, 8, &version_word().to_le_bytes());
+    put(&mut image, 0, &header_page("s", 1));
     for (index, kind) in [1u32, 2, 3, 4].into_iter().enumerate() {
         let chunk = RawChunk {
             kind,

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use ringmeter_layout::ack::STATE_OFFSET_BYTES;
 use ringmeter_layout::file::Identity;
-use ringmeter_layout::lane::Capacity;
-use ringmeter_layout::segment::{Birth, Geometry, HEADER_SIZE_BYTES, RawHeader, version_word};
+use ringmeter_layout::segment::Geometry;
 
 use super::super::Waste;
 use super::*;
@@ -17,6 +16,7 @@ use crate::attach::Files;
 use crate::discover::Listing;
 use crate::ledger::{Disk, File, Ledger};
 use crate::limits::Limits;
+use crate::segment::sample::header_page;
 use crate::segment::{Attachment, Before};
 use crate::source::AckSink;
 
@@ -129,28 +129,14 @@ impl Stage {
     }
 
     fn segment(&self) -> Segment {
-        let mut page = vec![0_u64; HEADER_SIZE_BYTES as usize / 8];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut page);
-        let header = RawHeader::new(&Birth {
-            id: [1; 16],
-            service: "shop",
-            created_unix_ns: 0,
-            size_limit_bytes: 1 << 20,
-            process_id: 1,
-            lane_capacity: Capacity::new(64).unwrap(),
-            spill_schema: 2,
-            lane_cells: 8,
-        });
-        let head = bytemuck::bytes_of(&header);
-        bytes[..head.len()].copy_from_slice(head);
-        bytes[8..16].copy_from_slice(&version_word().to_le_bytes());
+        let bytes = header_page("shop", 1);
         let path = self.base.join("segments").join(self.name.segment_file());
-        fs::write(&path, &*bytes).unwrap();
+        fs::write(&path, &bytes).unwrap();
         let file = fs::File::open(path).unwrap();
         let attachment = Attachment {
             name: self.name,
             identity: Identity::of(&file).unwrap(),
-            geometry: Geometry::parse(bytes).unwrap(),
+            geometry: Geometry::parse(&bytes).unwrap(),
             source: Box::new(file),
             ack: Box::new(self.world.clone()),
             has_ledger_id: true,

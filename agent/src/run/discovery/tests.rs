@@ -7,14 +7,13 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use ringmeter_layout::lane::Capacity;
 use ringmeter_layout::naming::SegmentName;
-use ringmeter_layout::segment::{Birth, HEADER_SIZE_BYTES, RawHeader, version_word};
 
 use super::*;
 use crate::attach::Files;
 use crate::ledger::Place;
 use crate::limits::Limits;
+use crate::segment::sample::header_page;
 
 /// Long enough for the other thread on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,25 +117,10 @@ impl Stage {
         self.discovery.watcher.is_some() && self.woken.try_recv().is_err()
     }
 
-    /// What a process leaves that made its segment and nothing else.
     fn add_segment(&self, number: u8) {
-        let mut page = vec![0_u64; HEADER_SIZE_BYTES as usize / 8];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut page);
-        let header = RawHeader::new(&Birth {
-            id: [number; 16],
-            service: "shop",
-            created_unix_ns: 0,
-            size_limit_bytes: 1 << 20,
-            process_id: 1,
-            lane_capacity: Capacity::new(64).unwrap(),
-            spill_schema: 2,
-            lane_cells: 8,
-        });
-        let head = bytemuck::bytes_of(&header);
-        bytes[..head.len()].copy_from_slice(head);
-        bytes[8..16].copy_from_slice(&version_word().to_le_bytes());
         let name = SegmentName::new("shop", [number; 16]).unwrap();
-        fs::write(self.base.join("segments").join(name.segment_file()), &*bytes).unwrap();
+        let path = self.base.join("segments").join(name.segment_file());
+        fs::write(path, header_page("shop", number)).unwrap();
     }
 
     fn add_strangers(&self, from: usize, count: usize) {
