@@ -317,6 +317,8 @@ fn a_second_service_is_never_added_to_the_first() {
     assert_eq!(find(&text, "n_total"), Some(1.0), "the older one has the directory");
     let quarantined = "ringmeter_segments_quarantined{reason=\"other_service\"}";
     assert_eq!(find(&text, quarantined), Some(1.0));
+    let ack = scratch.path().join("agent").join(second.writer.name.ack_file());
+    assert!(!ack.exists(), "nobody would ever remove it");
     first.writer.die();
     stage.scrape();
     let text = stage.scrape();
@@ -326,6 +328,7 @@ fn a_second_service_is_never_added_to_the_first() {
     let text = Stage::new(&scratch).scrape();
     assert_eq!(find(&text, "n_total"), Some(1.0), "{text}");
     assert_eq!(find(&text, quarantined), Some(1.0), "also for the next agent");
+    assert!(!ack.exists());
 }
 
 #[test]
