@@ -167,8 +167,13 @@ fn without_a_scrape_the_other_thread_lists_and_looks_into_files() {
     stage.go_on_alone();
     assert_eq!(stage.pipeline.attached(), 1);
     assert!(stage.discovery.is_over());
-    let (next_ns, _) = stage.discovery.next();
+    let (next_ns, changes) = stage.discovery.next();
     assert!(next_ns > stage.now_ns.load(Ordering::Relaxed), "nothing has changed since");
+    assert!(changes.is_some(), "and a change would be told");
+    stage.add_segment(2);
+    stage.go_on(Scope::Due);
+    assert!(stage.has_begun_nothing(), "there is a pause");
+    assert!(stage.discovery.next().1.is_none(), "in which further changes wake nobody");
 }
 
 /// What is under way may have looked at the directory before the scrape was asked for.
