@@ -25,6 +25,8 @@ struct Gate {
     /// Looks that it may still have, if they are limited, and whether it waits for one.
     state: Mutex<(Option<u32>, bool)>,
     changed: Condvar,
+    /// Looks that it has had.
+    looks: AtomicU32,
 }
 
 impl Gate {
@@ -36,6 +38,7 @@ impl Gate {
             state = self.changed.wait(state).unwrap();
         }
         *state = (state.0.map(|left| left - 1), false);
+        self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     fn set(&self, looks: Option<u32>) {
@@ -56,6 +59,8 @@ struct Stage {
     discovery: Discovery,
     now_ns: Arc<AtomicU64>,
     gate: Arc<Gate>,
+    /// The looks that the other thread had had before this one went on.
+    looks: u32,
     /// One message for each time that the drain thread would be woken.
     woken: Receiver<()>,
 }
@@ -85,7 +90,7 @@ impl Stage {
         let (wake, woken) = channel();
         let tell = move || wake.send(()).unwrap_or_default();
         let discovery = Discovery::start(watcher, look, tell).unwrap();
-        Self { base, pipeline, discovery, now_ns, gate, woken }
+        Self { base, pipeline, discovery, now_ns, gate, looks: 0, woken }
     }
 
     fn later(&self, by_ns: u64) {
@@ -94,6 +99,7 @@ impl Stage {
 
     fn go_on(&mut self, scope: Scope) {
         let now_ns = Arc::clone(&self.now_ns);
+        self.looks = self.gate.looks.load(Ordering::Relaxed);
         self.discovery.go_on(&mut self.pipeline, scope, &|| tick(&now_ns)).unwrap();
     }
 
@@ -113,8 +119,11 @@ impl Stage {
         }
     }
 
+    /// Whether the other thread was given nothing to do when this one last went on. A message that
+    /// wakes says nothing of that: it comes after what it is about, so it may be an older one.
     fn has_begun_nothing(&self) -> bool {
-        self.discovery.watcher.is_some() && self.woken.try_recv().is_err()
+        let looks = self.gate.looks.load(Ordering::Relaxed);
+        self.discovery.watcher.is_some() && looks == self.looks
     }
 
     fn add_segment(&self, number: u8) {
