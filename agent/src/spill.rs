@@ -492,7 +492,7 @@ struct DistributionCell<'a> {
     bounds: u32,
 }
 
-impl DistributionCell<'_> {
+impl<'a> DistributionCell<'a> {
     /// What came to a counting word; a word that went back counts as rejected.
     fn new_at(&self, at: usize, went_back: &mut u64) -> u64 {
         let difference = word(self.words, at).wrapping_sub(word(self.taken, at));
@@ -502,6 +502,19 @@ impl DistributionCell<'_> {
             return 0;
         }
         difference
+    }
+
+    /// Which words differ, of those from `first` up to `end`. Most are as they were, and that is
+    /// seen of many at once.
+    fn changed(&self, first: usize, end: usize) -> impl Iterator<Item = usize> {
+        const AT_ONCE: usize = 16;
+        let own = |words: &'a [u64]| words.get(first..end.min(words.len())).unwrap_or_default();
+        let pairs = own(self.words).chunks(AT_ONCE).zip(own(self.taken).chunks(AT_ONCE));
+        let different = (first..).step_by(AT_ONCE).zip(pairs).filter(|(_, (a, b))| a != b);
+        different.flat_map(|(at, (now, before))| {
+            let each = (at..).zip(now.iter().zip(before));
+            each.filter(|(_, (a, b))| a != b).map(|(at, _)| at)
+        })
     }
 
     /// Where the classic buckets begin, of which every observation is in one.
@@ -520,7 +533,7 @@ impl DistributionCell<'_> {
 
     fn add(&self, slot: u32, now_ns: Option<u64>, aggregate: &mut Aggregate) {
         let mut went_back = 0;
-        let (base2, classic) = (spill_bucket_count(self.schema), self.classic());
+        let classic = self.classic();
         if let Some((distribution, budget)) = aggregate.distribution(slot) {
             for (at, spill) in [
                 (cell::DISTRIBUTION_ZERO, SpillSlot::Zero),
@@ -534,16 +547,16 @@ impl DistributionCell<'_> {
                     distribution.place(place, count, now_ns, budget);
                 }
             }
-            for position in 0..base2 {
-                let at = cell::DISTRIBUTION_HEAD_WORDS + position as usize;
+            for at in self.changed(cell::DISTRIBUTION_HEAD_WORDS, classic) {
                 let count = self.new_at(at, &mut went_back);
-                if count > 0 {
+                let position = u32::try_from(at - cell::DISTRIBUTION_HEAD_WORDS);
+                if let Some(position) = position.ok().filter(|_| count > 0) {
                     let place = Place::of_spill(SpillSlot::Bucket(position), self.schema);
                     distribution.place(place, count, now_ns, budget);
                 }
             }
-            for index in 0..=self.bounds as usize {
-                distribution.add_classic(index, self.new_at(classic + index, &mut went_back));
+            for at in self.changed(classic, classic + self.bounds as usize + 1) {
+                distribution.add_classic(at - classic, self.new_at(at, &mut went_back));
             }
             let sum = cell::DISTRIBUTION_SUM;
             match float_difference(word(self.words, sum), word(self.taken, sum)) {
@@ -554,3 +567,6 @@ impl DistributionCell<'_> {
         aggregate.rejected.add(RejectReason::Cell, went_back);
     }
 }
+
+#[cfg(test)]
+mod tests;

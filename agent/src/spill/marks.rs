@@ -22,25 +22,40 @@ fn slice_at(offset_bytes: u64) -> u32 {
     u32::try_from(offset_bytes / SLICE_BYTES).unwrap_or(u32::MAX)
 }
 
+/// Which word of its slice a byte of the file is in.
+fn index_in_slice(offset_bytes: u64) -> usize {
+    usize::try_from(offset_bytes % SLICE_BYTES / WORD_BYTES).unwrap_or(0)
+}
+
 impl Marks {
     /// Notes which slices change when `taken` becomes `words`; what `taken` lacks was zero.
     pub(super) fn note(&mut self, offset_bytes: u64, taken: &[u64], words: &[u64]) {
-        let mut last = None;
-        let before = taken.iter().chain(std::iter::repeat(&0));
-        for (at, _) in (0u64..).zip(words.iter().zip(before)).filter(|(_, (a, b))| a != b) {
-            let slice = slice_at(offset_bytes + at * WORD_BYTES);
-            if last != Some(slice) {
-                self.changed.insert(slice);
-                last = Some(slice);
+        let mut at = 0;
+        while at < words.len() {
+            let begin_bytes = offset_bytes + at as u64 * WORD_BYTES;
+            let end = words.len().min(at + SLICE_WORDS - index_in_slice(begin_bytes));
+            let new = words.get(at..end).unwrap_or_default();
+            let is_same = match taken.get(at..end) {
+                Some(old) => old == new,
+                None => new.iter().zip(at..).all(|(word, at)| *word == super::word(taken, at)),
+            };
+            if !is_same {
+                self.changed.insert(slice_at(begin_bytes));
             }
+            at = end;
         }
+    }
+
+    /// Slices that changed since the last commit.
+    #[cfg(test)]
+    pub(super) fn changed(&self) -> &BTreeSet<u32> {
+        &self.changed
     }
 
     /// A word of the file as it was taken before the restart.
     pub(super) fn restored_word(&self, offset_bytes: u64) -> u64 {
-        let at = usize::try_from(offset_bytes % SLICE_BYTES / WORD_BYTES).unwrap_or(usize::MAX);
         let slice = self.restored.get(&slice_at(offset_bytes));
-        slice.and_then(|slice| slice.get(at)).copied().unwrap_or(0)
+        slice.and_then(|slice| slice.get(index_in_slice(offset_bytes))).copied().unwrap_or(0)
     }
 
     /// What was taken from a cell before the restart, if anything was besides its state.
@@ -101,26 +116,27 @@ impl Cells {
 
     /// The words taken from 256 bytes of the file. Cells are sorted by now. What an agent before
     /// this one took of a cell that is beyond a limit now stays: the next one may read it again.
-    fn slice(&self, slice: u32) -> Slice {
+    pub(super) fn slice(&self, slice: u32) -> Slice {
         let mut words = self.marks.restored.get(&slice).copied().unwrap_or(ZERO);
         let start = u64::from(slice) * SLICE_BYTES;
         // The cells of an honest segment do not overlap; of another one some cell is found.
         let first = self.spill.partition_point(|cell| end_bytes(cell) <= start);
         let cells = self.spill.get(first..).unwrap_or_default().iter();
-        let mut set = |offset_bytes: u64, word: u64| {
-            let offset = offset_bytes.checked_sub(start);
-            let index = offset.and_then(|offset| usize::try_from(offset / WORD_BYTES).ok());
-            if let Some(target) = index.and_then(|index| words.get_mut(index)) {
-                *target = word;
-            }
+        // Sets what of `own`, which begins there in the file, is in the slice.
+        let mut set = |offset_bytes: u64, own: &[u64]| {
+            let begin_bytes = offset_bytes.max(start);
+            let skipped = usize::try_from((begin_bytes - offset_bytes) / WORD_BYTES);
+            let at = usize::try_from((begin_bytes - start) / WORD_BYTES);
+            let own = skipped.ok().and_then(|skipped| own.get(skipped..)).unwrap_or_default();
+            let targets = at.ok().and_then(|at| words.get_mut(at..)).unwrap_or_default();
+            targets.iter_mut().zip(own).for_each(|(target, word)| *target = *word);
         };
         for cell in cells.take_while(|cell| cell.offset_bytes < start + SLICE_BYTES) {
-            let Some(taken) = &cell.taken else {
-                set(state_offset_bytes(cell.kind, cell.offset_bytes), cell.state.0);
-                continue;
-            };
-            for (at, word) in (0u64..).zip(taken.iter()) {
-                set(cell.offset_bytes + at * WORD_BYTES, *word);
+            match &cell.taken {
+                Some(taken) => set(cell.offset_bytes, taken),
+                None => {
+                    set(state_offset_bytes(cell.kind, cell.offset_bytes), &[cell.state.0]);
+                }
             }
         }
         words

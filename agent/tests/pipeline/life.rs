@@ -141,6 +141,20 @@ fn spill_is_taken_by_difference_and_once() {
 }
 
 #[test]
+fn quantiles_know_the_first_and_the_last_bucket_of_a_cell() {
+    let scratch = Scratch::new();
+    let mut app = app(&scratch, "shop", 1);
+    let mut stage = Stage::new(&scratch);
+    stage.scrape();
+    // Each outnumbers what was before.
+    for (count, value) in [(1, 1.01 / f64::from(1 << 30)), (3, 0.99 * 2_f64.powi(34))] {
+        (0..count).for_each(|_| app.writer.spill_observe(app.summary, value));
+        let median = stage.value("s{quantile=\"0.5\"}").expect("a median");
+        assert!((median - value).abs() / value < 0.1, "{median}, and not {value}");
+    }
+}
+
+#[test]
 fn late_spill_enters_totals_and_not_the_window() {
     let scratch = Scratch::new();
     let mut app = app(&scratch, "shop", 1);
