@@ -33,7 +33,7 @@ const EVENT_BATCHES_MAX: u32 = 16;
 /// What the directory held at one moment, or in a flooded one what a piece of it held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Segments, in no order.
+    /// Segments, sorted, each once.
     pub names: Vec<SegmentName>,
     /// Whether these are all: only then is a missing name a file that is gone.
     pub is_complete: bool,
@@ -236,14 +236,21 @@ impl Watcher {
         if has_more {
             let strangers = self.strangers.max(walk.strangers);
             self.walk = Some(walk);
-            return Ok(Listing { names, is_complete: false, strangers });
+            return Ok(Listing { names: sorted(names), is_complete: false, strangers });
         }
         self.is_flooded = walk.seen > LISTING_SHORT_ENTRIES.min(self.entries_max);
         self.strangers = walk.strangers;
         let is_complete = walk.seen <= self.entries_max && !walk.has_failed;
         let names = if is_complete { walk.names } else { names };
-        Ok(Listing { names, is_complete, strangers: walk.strangers })
+        Ok(Listing { names: sorted(names), is_complete, strangers: walk.strangers })
     }
+}
+
+/// What changes while it is listed may be listed twice.
+fn sorted(mut names: Vec<SegmentName>) -> Vec<SegmentName> {
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 #[cfg(test)]

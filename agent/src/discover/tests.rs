@@ -43,6 +43,13 @@ impl Place {
     }
 }
 
+/// Else one file would be attached twice.
+#[test]
+fn each_name_is_listed_once_and_in_order() {
+    let names = [3, 1, 2, 1, 3].map(name).into();
+    assert_eq!(sorted(names), [1, 2, 3].map(name));
+}
+
 fn name(number: usize) -> SegmentName {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&(number as u64).to_le_bytes());

@@ -43,21 +43,22 @@ impl Pipeline {
     pub fn plan(&mut self, listing: &Listing) -> Inspection {
         self.strangers = listing.strangers;
         let divisor = if listing.is_complete { 1 } else { PIECE_DIVISOR };
-        let present: BTreeSet<SegmentName> = listing.names.iter().copied().collect();
+        let present = &*listing.names;
         if listing.is_complete && !self.is_stuck() {
-            self.forget_missing(&present);
+            self.forget_missing(present);
         }
         // Their acks are still to be removed.
         let gone: BTreeSet<&SegmentName> = self.gone.iter().map(|(name, _)| name).collect();
-        let is_new = |name: &&SegmentName| {
+        let is_new = |name: &SegmentName| {
             !self.known.get(name).is_some_and(|known| known.is_attached)
                 && !self.is_leaving(name)
                 && !self.finals.contains_key(name)
                 && !gone.contains(name)
                 && !self.old_acks.contains(name)
-                && self.refused.get(name).is_none_or(|refused| refused.is_doubtful)
         };
-        let mut fresh: Vec<SegmentName> = present.iter().filter(is_new).copied().collect();
+        // First those that are refused, of which there may be thousands.
+        let mut fresh = self.refused.worth_a_look(present);
+        fresh.retain(is_new);
         // In a circle, so that no number of bad files keeps a good one waiting for ever. Pieces
         // come in a circle of their own: of each, some that nobody can foresee.
         let from = if listing.is_complete {
@@ -78,7 +79,7 @@ impl Pipeline {
         self.is_listed = false;
         Inspection {
             files: self.files.clone(),
-            finals: self.finals_to_remove(&present),
+            finals: self.finals_to_remove(present),
             reviews: self.refused.next_to_review(REVIEWS_MAX / divisor),
             fresh,
             welcome: self.welcome(),
@@ -108,7 +109,8 @@ impl Pipeline {
 
     /// Drops what the complete listing lacks. Entries and acks go only now: a file that is still
     /// there would be read from its beginning without them.
-    fn forget_missing(&mut self, present: &BTreeSet<SegmentName>) {
+    fn forget_missing(&mut self, present: &[SegmentName]) {
+        let is_present = |name: &SegmentName| present.binary_search(name).is_ok();
         self.refused.forget_missing(present);
         if !self.is_swept {
             self.is_swept = true;
@@ -116,13 +118,13 @@ impl Pipeline {
             let acks = self.files.acks(ACKS_MAX).unwrap_or_default();
             for (name, header, _) in acks {
                 let is_final = header.state == STATE_FINAL;
-                if is_final && !present.contains(&name) && !self.known.contains_key(&name) {
+                if is_final && !is_present(&name) && !self.known.contains_key(&name) {
                     let _ = self.files.remove_ack(&name);
                 }
             }
         }
         let is_gone =
-            |(name, known): &(&SegmentName, &Known)| !known.is_attached && !present.contains(*name);
+            |(name, known): &(&SegmentName, &Known)| !known.is_attached && !is_present(name);
         let gone: Vec<SegmentName> = self.known.iter().filter(is_gone).map(|k| *k.0).collect();
         for name in gone.into_iter().filter(|name| !self.is_leaving(name)).collect::<Vec<_>>() {
             self.forget(&name);
@@ -130,12 +132,12 @@ impl Pipeline {
     }
 
     /// Files that should be gone, and are listed.
-    fn finals_to_remove(&self, present: &BTreeSet<SegmentName>) -> Vec<(SegmentName, Identity)> {
+    fn finals_to_remove(&self, present: &[SegmentName]) -> Vec<(SegmentName, Identity)> {
         if self.unclosed.count() > 0 {
             // Some of them are being removed.
             return Vec::new();
         }
-        let is_there = |(name, _): &(&SegmentName, &Identity)| present.contains(*name);
+        let is_there = |(name, _): &(&SegmentName, &Identity)| present.binary_search(name).is_ok();
         self.finals.iter().filter(is_there).map(|(name, identity)| (*name, *identity)).collect()
     }
 

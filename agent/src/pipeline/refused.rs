@@ -1,7 +1,7 @@
 //! Files that are not read, and why. How many there are of each reason is known without looking
 //! at each: somebody may plant thousands, and every scrape shows the numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use ringmeter_layout::file::Identity;
@@ -11,6 +11,9 @@ use crate::quarantine::Reason;
 
 /// Refused files that are remembered, at about 200 bytes. Further ones are looked into again.
 const FILES_MAX: usize = 65_536;
+
+/// Looking a name up takes about as long as going through so many.
+const SEARCH_DIVISOR: usize = 16;
 
 /// A segment that is not read.
 #[derive(Debug)]
@@ -62,11 +65,27 @@ impl RefusedFiles {
         }
     }
 
-    /// Forgets those that are not there any more.
-    pub(super) fn forget_missing(&mut self, present: &BTreeSet<SegmentName>) {
+    /// Of these names, which are sorted, those that are not refused, or may be good now.
+    pub(super) fn worth_a_look(&self, names: &[SegmentName]) -> Vec<SegmentName> {
+        let is_good = |refused: Option<&Refused>| refused.is_none_or(|refused| refused.is_doubtful);
+        if names.len() < self.files.len() / SEARCH_DIVISOR {
+            return names.iter().filter(|name| is_good(self.files.get(name))).copied().collect();
+        }
+        let mut files = self.files.iter().peekable();
+        let is_worth_it = |name: &&SegmentName| {
+            while files.next_if(|(own, _)| *own < *name).is_some() {}
+            is_good(files.next_if(|(own, _)| *own == *name).map(|(_, refused)| refused))
+        };
+        names.iter().filter(is_worth_it).copied().collect()
+    }
+
+    /// Forgets those that are not there any more. `present` is sorted.
+    pub(super) fn forget_missing(&mut self, present: &[SegmentName]) {
         let Self { files, counts, .. } = self;
+        let mut present = present.iter().peekable();
         files.retain(|name, refused| {
-            let is_there = present.contains(name);
+            while present.next_if(|own| *own < name).is_some() {}
+            let is_there = present.next_if(|own| *own == name).is_some();
             if let Some(count) = counts.get_mut(refused.reason as usize).filter(|_| !is_there) {
                 *count = count.saturating_sub(1);
             }
@@ -147,11 +166,41 @@ mod tests {
         assert_eq!(kept(&files), [(Reason::Short, 3), (Reason::Io, 1), (Reason::Tail, 2)]);
         files.remove(&name(0));
         files.remove(&name(0));
-        files.forget_missing(&[name(1), name(4), name(9)].into());
+        files.forget_missing(&[name(1), name(4), name(9)]);
         assert_eq!(kept(&files), [(Reason::Short, 1), (Reason::Tail, 1)]);
         assert_eq!(files.next_to_review(8), [name(1), name(4)]);
         files.review(&name(1), Err(Gone));
         assert_eq!((kept(&files), files.len()), (vec![(Reason::Tail, 1)], 1));
+    }
+
+    /// Whether they are looked up or all gone through.
+    #[test]
+    fn those_that_are_new_or_doubtful_are_worth_a_look() {
+        let mut files = RefusedFiles::default();
+        for number in (0..=u8::MAX).filter(|number| number % 4 > 0) {
+            let is_doubtful = number % 4 == 1;
+            files.insert(name(number), Refused { is_doubtful, ..refused(Reason::Short) });
+        }
+        for (first, count) in [(0, 256), (0, 3), (100, 8), (250, 6), (3, 12), (0, 0)] {
+            let numbers = || (0..=u8::MAX).skip(first).take(count);
+            let names: Vec<SegmentName> = numbers().map(name).collect();
+            let expected: Vec<SegmentName> =
+                numbers().filter(|number| number % 4 < 2).map(name).collect();
+            assert_eq!(files.worth_a_look(&names), expected, "{count} from {first}");
+        }
+        assert_eq!(RefusedFiles::default().worth_a_look(&[name(7)]), [name(7)]);
+    }
+
+    #[test]
+    fn what_is_listed_stays() {
+        let mut files = RefusedFiles::default();
+        (1..=9).for_each(|number| files.insert(name(number), refused(Reason::Short)));
+        let present: Vec<SegmentName> = [0, 1, 3, 4, 9, 10].map(name).into();
+        files.forget_missing(&present);
+        assert_eq!(kept(&files), [(Reason::Short, 4)]);
+        assert!([1, 3, 4, 9].into_iter().all(|number| files.get(&name(number)).is_some()));
+        files.forget_missing(&[]);
+        assert_eq!((kept(&files), files.len()), (Vec::new(), 0));
     }
 
     #[test]
