@@ -28,6 +28,9 @@ const PASSES_TO_READY_MAX: u32 = 10;
 const SILENCE_MAX_NS: u64 = 30_000_000_000;
 /// Native histograms are made for this long after somebody scraped them.
 const NATIVE_FOR_NS: u64 = 600_000_000_000;
+/// After a scrape: the web server's thread makes and sends the page, and the client reads it. Where
+/// both processors are busy they would wait until this thread has used up its time slice.
+const REST_NS: u64 = 1_000_000;
 /// Longest sleep, so that the sign of life is fresh.
 const SLEEP_MAX_NS: u64 = 1_000_000_000;
 
@@ -203,6 +206,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
             let snapshot = pipeline.snapshot(clock());
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
             pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
+            rest(shared, clock().saturating_add(REST_NS));
         }
         if let Some(waste) = pipeline.take_waste() {
             janitor.put_away(waste);
@@ -218,8 +222,11 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
                 tracing::info!("ready");
             }
         }
-        let (next_ns, descriptor) = discovery.next();
-        sleep_until(shared, descriptor, report.next_ns.min(next_ns));
+        // A rest may have used up what wakes this thread.
+        if !is_scrape {
+            let (next_ns, descriptor) = discovery.next();
+            sleep_until(shared, descriptor, report.next_ns.min(next_ns));
+        }
     }
 }
 
@@ -231,6 +238,14 @@ fn follow(pipeline: &mut Pipeline, order: Order, now_ns: u64) {
             let _ = done.send(());
         }
         Order::RefuseConfiguration => pipeline.refuse_configuration(),
+    }
+}
+
+/// Is out of the way of those who make, send and read the page.
+fn rest(shared: &Shared, until_ns: u64) {
+    let is_over = || shared.has_requests() || shared.is_stopped.load(Ordering::Relaxed);
+    while shared.now_ns() < until_ns && !is_over() {
+        sleep_until(shared, None, until_ns);
     }
 }
 
