@@ -202,8 +202,8 @@ fuzz: ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each (60)
 
 .PHONY: hostile
 hostile: ## Hostile producers beside honest ones for SECONDS_MAX (60): totals, latency, memory, log
-	$(CARGO) build --profile e2e -p ringmeter-agent -p ringmeter-tests --bins
-	$(TARGET_DIR)/e2e/hostile run --seconds $(or $(SECONDS_MAX),60)
+	$(CARGO) build --release -p ringmeter-agent -p ringmeter-tests --bins
+	$(TARGET_DIR)/release/hostile run --seconds $(or $(SECONDS_MAX),60)
 
 .PHONY: miri
 miri: ## Unit tests of the layout under Miri (about two minutes)

@@ -33,6 +33,8 @@ const PHASE_GREEDY: usize = ATTACKS.len() + 2;
 const PHASE_BOMBS: usize = ATTACKS.len() + 3;
 /// Somebody wants the processors, and attacks nothing.
 const PHASE_BUSY: usize = ATTACKS.len() + 4;
+/// All attackers have started, and prepare what they attack with.
+const PHASE_PREPARING: usize = ATTACKS.len() + 5;
 
 /// What all attackers may use of the processors, so that these are not what is attacked: any
 /// neighbour can make them busy, and the limits of a container are against that.
@@ -98,33 +100,40 @@ pub(crate) fn run(seconds: u64, withheld: u64) -> ExitCode {
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// An eighth of the time without anybody, and one on busy processors; a quarter for one attack
-/// after the other, a quarter for all, an eighth for all of them greedy, and one for the bombs.
+/// To find texts with the same hash takes half a second, in which their processor is not shared.
+const PREPARING: Duration = Duration::from_secs(1);
+
+/// A quarter of the time without anybody, one for one attack after the other, and one for all; a
+/// sixteenth on busy processors, and one for all of them greedy; an eighth for the bombs.
 fn phases(directory: &Path, seconds: f64, phase: &AtomicUsize, random: &mut Random) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "some attacks")]
     let single = seconds / 4.0 / ATTACKS.len() as f64;
     let mut attack = |names: &str, seconds: f64, processors: f64| {
         attack(directory, names, seconds, random.next() >> 1, processors)
     };
-    std::thread::sleep(Duration::from_secs_f64(seconds / 8.0));
+    std::thread::sleep(Duration::from_secs_f64(seconds / 4.0));
     let mut problems = Vec::new();
     phase.store(PHASE_BUSY, Ordering::Relaxed);
-    problems.extend(beside(&["compute", &(seconds / 8.0).to_string()]));
+    problems.extend(Attackers::start(&["compute", &(seconds / 16.0).to_string()]).end());
     for (number, (name, _)) in ATTACKS.iter().enumerate() {
         phase.store(number + 1, Ordering::Relaxed);
-        problems.extend(attack(name, single, f64::INFINITY));
+        problems.extend(attack(name, single, f64::INFINITY).end());
     }
+    let preparing = PREPARING.min(Duration::from_secs_f64(seconds / 16.0));
     for (number, what, seconds, processors) in [
         (PHASE_ALL, "all at once", seconds / 4.0, PROCESSORS),
-        (PHASE_GREEDY, "all, greedy", seconds / 8.0, f64::INFINITY),
+        (PHASE_GREEDY, "all, greedy", seconds / 16.0, f64::INFINITY),
     ] {
+        let (before, seconds) = (used_seconds(), seconds + preparing.as_secs_f64());
+        phase.store(PHASE_PREPARING, Ordering::Relaxed);
+        let attackers = attack(&names(ATTACKS), seconds, processors);
+        std::thread::sleep(preparing);
         phase.store(number, Ordering::Relaxed);
-        let before = used_seconds();
-        problems.extend(attack(&names(ATTACKS), seconds, processors));
+        problems.extend(attackers.end());
         println!("  {what:20} {:.2} processors", (used_seconds() - before) / seconds);
     }
     phase.store(PHASE_BOMBS, Ordering::Relaxed);
-    problems.extend(attack(&names(BOMBS), seconds / 8.0, f64::INFINITY));
+    problems.extend(attack(&names(BOMBS), seconds / 8.0, f64::INFINITY).end());
     problems
 }
 
@@ -140,33 +149,39 @@ fn names(attacks: &[(&str, crate::attacks::Attack)]) -> String {
     attacks.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",")
 }
 
-/// Runs attacks; returns what went wrong.
-fn attack(
-    directory: &Path,
-    names: &str,
-    seconds: f64,
-    seed: u64,
-    processors: f64,
-) -> Option<String> {
+/// Starts attacks.
+fn attack(directory: &Path, names: &str, seconds: f64, seed: u64, processors: f64) -> Attackers {
     let directory = directory.to_str().expect("a path");
     let numbers = [seconds.to_string(), seed.to_string(), processors.to_string()];
     let [seconds, seed, processors] = numbers.each_ref().map(String::as_str);
-    beside(&["attack", directory, names, seconds, seed, processors])
+    Attackers::start(&["attack", directory, names, seconds, seed, processors])
 }
 
-/// Runs this program in a process of its own, at the lowest priority: the machine is not what is
-/// attacked. Returns what went wrong.
-fn beside(arguments: &[&str]) -> Option<String> {
-    let own = std::env::current_exe().expect("the path of this program");
-    let mut child: Child = Command::new("nice")
-        .args(["-n", "19"])
-        .arg(own)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("start an attacker");
-    let status = child.wait().expect("an attacker ends");
-    (!status.success()).then(|| format!("{arguments:?}: {status}"))
+/// This program in a process of its own.
+struct Attackers {
+    process: Child,
+    arguments: String,
+}
+
+impl Attackers {
+    /// Starts them at the lowest priority: the machine is not what is attacked.
+    fn start(arguments: &[&str]) -> Self {
+        let own = std::env::current_exe().expect("the path of this program");
+        let process = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(own)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start an attacker");
+        Self { process, arguments: format!("{arguments:?}") }
+    }
+
+    /// Waits until their time is over; returns what went wrong.
+    fn end(mut self) -> Option<String> {
+        let status = self.process.wait().expect("an attacker ends");
+        (!status.success()).then(|| format!("{}: {status}", self.arguments))
+    }
 }
 
 /// The most memory that a process had, bytes.
