@@ -33,7 +33,9 @@ impl Place {
     }
 
     fn list(&self, watcher: &mut Watcher) -> Listing {
-        watcher.list(|| self.tick())
+        let listing = watcher.list(|| self.tick());
+        assert!(listing.names.is_sorted_by(|a, b| a < b), "each once, in order");
+        listing
     }
 
     fn add(&self, from: usize, count: usize) {

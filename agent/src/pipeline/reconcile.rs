@@ -44,6 +44,7 @@ impl Pipeline {
         self.strangers = listing.strangers;
         let divisor = if listing.is_complete { 1 } else { PIECE_DIVISOR };
         let present = &*listing.names;
+        debug_assert!(present.is_sorted_by(|a, b| a < b), "each name once, and in order");
         if listing.is_complete && !self.is_stuck() {
             self.forget_missing(present);
         }

@@ -66,6 +66,20 @@ struct Shared {
 }
 
 impl Shared {
+    fn new() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        Ok(Self {
+            requests: Mutex::default(),
+            orders: Mutex::default(),
+            wake: EventFd::from_value_and_flags(0, flags)?,
+            is_ready: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            alive_ns: AtomicU64::new(0),
+            native_until_ns: AtomicU64::new(0),
+            start: Instant::now(),
+        })
+    }
+
     /// Monotonic nanoseconds; never 0, which stands for "never".
     fn now_ns(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
@@ -104,17 +118,7 @@ impl DrainThread {
         watcher: Watcher,
         reloader: Reloader,
     ) -> io::Result<(Self, oneshot::Receiver<()>)> {
-        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        let shared = Arc::new(Shared {
-            requests: Mutex::default(),
-            orders: Mutex::default(),
-            wake: EventFd::from_value_and_flags(0, flags)?,
-            is_ready: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
-            alive_ns: AtomicU64::new(0),
-            native_until_ns: AtomicU64::new(0),
-            start: Instant::now(),
-        });
+        let shared = Arc::new(Shared::new()?);
         let (timer, waker) = (Arc::clone(&shared), Arc::clone(&shared));
         let discovery = Discovery::start(watcher, move || timer.now_ns(), move || waker.wake())?;
         let (end, ended) = oneshot::channel();
@@ -178,6 +182,7 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
     let clock = || shared.now_ns();
     let janitor = Janitor::start();
     let mut passes_to_ready = 0;
+    let mut was_scrape = false;
     while !shared.is_stopped.load(Ordering::Relaxed) {
         shared.alive_ns.store(clock(), Ordering::Relaxed);
         shared.take_orders().into_iter().for_each(|order| follow(&mut pipeline, order, clock()));
@@ -206,7 +211,6 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
             let snapshot = pipeline.snapshot(clock());
             requests.into_iter().for_each(|request| drop(request.send(Arc::clone(&snapshot))));
             pipeline.note_scrape(clock().saturating_sub(asked_ns), report.is_complete);
-            rest(shared, clock().saturating_add(REST_NS));
         }
         if let Some(waste) = pipeline.take_waste() {
             janitor.put_away(waste);
@@ -222,11 +226,15 @@ fn drain(shared: &Shared, mut pipeline: Pipeline, mut discovery: Discovery) {
                 tracing::info!("ready");
             }
         }
-        // A rest may have used up what wakes this thread.
-        if !is_scrape {
-            let (next_ns, descriptor) = discovery.next();
-            sleep_until(shared, descriptor, report.next_ns.min(next_ns));
+        // Not after each of scrapes that come without a pause: what they leave is read by the pass
+        // between them.
+        let has_to_rest = is_scrape && !was_scrape;
+        was_scrape = is_scrape;
+        if has_to_rest && rest(shared, clock().saturating_add(REST_NS)) {
+            continue;
         }
+        let (next_ns, descriptor) = discovery.next();
+        sleep_until(shared, descriptor, report.next_ns.min(next_ns));
     }
 }
 
@@ -241,12 +249,15 @@ fn follow(pipeline: &mut Pipeline, order: Order, now_ns: u64) {
     }
 }
 
-/// Is out of the way of those who make, send and read the page.
-fn rest(shared: &Shared, until_ns: u64) {
+/// Is out of the way of those who make, send and read the page. Says whether there is something to
+/// do: who woke this thread does not do so again.
+fn rest(shared: &Shared, until_ns: u64) -> bool {
     let is_over = || shared.has_requests() || shared.is_stopped.load(Ordering::Relaxed);
+    let mut is_woken = false;
     while shared.now_ns() < until_ns && !is_over() {
-        sleep_until(shared, None, until_ns);
+        is_woken |= sleep_until(shared, None, until_ns);
     }
+    is_woken || is_over()
 }
 
 /// The wall clock: it says when series began, and nothing else depends on it.
@@ -256,8 +267,8 @@ fn unix_ns() -> u64 {
 }
 
 /// Sleeps until the time, a wake-up by the main or the discovery thread, or a change in the
-/// directory.
-fn sleep_until(shared: &Shared, changes: Option<BorrowedFd<'_>>, until_ns: u64) {
+/// directory. Says whether a thread woke it.
+fn sleep_until(shared: &Shared, changes: Option<BorrowedFd<'_>>, until_ns: u64) -> bool {
     let sleep_ns = until_ns.saturating_sub(shared.now_ns()).min(SLEEP_MAX_NS);
     let timeout = TimeSpec::from(Duration::from_nanos(sleep_ns));
     let wake = PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN);
@@ -268,5 +279,45 @@ fn sleep_until(shared: &Shared, changes: Option<BorrowedFd<'_>>, until_ns: u64) 
     let is_woken = descriptors.first().and_then(PollFd::any).unwrap_or(false);
     if is_woken {
         let _ = shared.wake.read();
+    }
+    is_woken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER_NS: u64 = u64::MAX;
+
+    #[test]
+    fn a_rest_is_as_long_as_it_is_to_be_and_tells_what_woke_it() {
+        let shared = Shared::new().unwrap();
+        let rests = || {
+            let until_ns = shared.now_ns() + 1_000_000;
+            let is_woken = rest(&shared, until_ns);
+            assert!(shared.now_ns() >= until_ns);
+            is_woken
+        };
+        assert!(!rests(), "nobody woke it");
+        shared.wake();
+        assert!(rests(), "that would be lost");
+        assert!(!rests());
+    }
+
+    #[test]
+    fn a_scrape_and_the_end_are_not_kept_waiting() {
+        let shared = Shared::new().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(1));
+                shared.requests.lock().unwrap().push(oneshot::channel().0);
+                shared.wake();
+            });
+            assert!(rest(&shared, NEVER_NS));
+        });
+        assert!(rest(&shared, NEVER_NS), "it waits already");
+        shared.take_requests();
+        shared.is_stopped.store(true, Ordering::Relaxed);
+        assert!(rest(&shared, NEVER_NS));
     }
 }
