@@ -4,9 +4,10 @@
 //! else; then as many threads as attacks that only compute, which is what any busy neighbour costs
 //! a scrape; then every attack by itself; then all at once, with a quarter of a processor together;
 //! then all at once and greedy: with all processor time that they get at the lowest priority, which
-//! single attacks have too; and last the bombs, which make as much as they can. It ends with one
-//! line, and with success if the honest totals are exact, the agent's memory and log are within
-//! their limits, and every kind of attack was noticed. Times are reported, not judged.
+//! single attacks have too; and last the bombs, which make as much as they can. Before all attack
+//! at once they have a second to prepare in, of which no times are taken. It ends with one line,
+//! and with success if the honest totals are exact, the agent's memory and log are within their
+//! limits, and every kind of attack was noticed. Times are reported, not judged.
 //! `--withhold 1` expects one call more than there was, which must fail.
 //!
 //! `hostile attack DIRECTORY NAMES SECONDS SEED PROCESSORS` runs one attack, or several in threads
