@@ -29,7 +29,7 @@ const SILENCE_MAX_NS: u64 = 30_000_000_000;
 /// Native histograms are made for this long after somebody scraped them.
 const NATIVE_FOR_NS: u64 = 600_000_000_000;
 /// After a scrape: the web server's thread makes and sends the page, and the client reads it. Where
-/// both processors are busy they would wait until this thread has used up its time slice.
+/// all processors are busy they would wait until this thread has used up its time slice.
 const REST_NS: u64 = 1_000_000;
 /// Longest sleep, so that the sign of life is fresh.
 const SLEEP_MAX_NS: u64 = 1_000_000_000;
